@@ -8,8 +8,8 @@ Whatever is slow to import is imported by the verb that needs it, so that ``mesh
 """
 
 # ruff: noqa: F401, I001 - each module registers its verbs, and their order is that of --help
-from meshsim.cli import init, run, batch, sweep, compare, capacity, live, validate, look, access, imports
-from meshsim.cli import export
+from meshsim.cli import init, run, batch, sweep, compare, capacity
+from meshsim.cli import live, steer, validate, look, access, imports, export, export_otlp
 from meshsim.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -68,6 +68,10 @@ Formats = Annotated[
 Dpi = Annotated[
     int | None, Option(metavar="N", help="Dots per inch of pictures, 20 to 600; 100 if not given.")
 ]
+Otlp = Annotated[
+    str | None,
+    Option("--otlp", metavar="URL", help="Send spans to an OTLP receiver, such as http://127.0.0.1:4318."),
+]
 Csv = Annotated[bool, Option("--csv", help="Write each table as CSV too, with every digit.")]
 
 

@@ -54,6 +54,7 @@ def run(
     formats: options.Formats = None,
     dpi: options.Dpi = None,
     csv: options.Csv = False,
+    otlp: options.Otlp = None,
     check: options.Check = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -84,7 +85,7 @@ def run(
             result = simulate(
                 loaded, engine=engine, seed=seed, replications=replications, until=until, metric=metric,
                 at_most=at_most, progress=progress, interrupted=stopping,
-                looked=None if progress is None else progress.looked,
+                looked=None if progress is None else progress.looked, otlp=otlp,
             )  # fmt: skip
         present_run(result, output)
     raise Exit(run_code(result, check=check))

@@ -122,7 +122,7 @@ def records(
         "ejections": list(recorder.ejections),
         "pushes": control.plane.pushes[1:],
         "lives": [] if control.fleet is None else control.fleet.lives,
-        "spans": span_rows(mesh.tracer, mesh.edges, replicas),
+        "spans": span_rows(mesh.tracer, topology),
         "interrupted": interrupted,
         "events": events,
     }

@@ -18,9 +18,11 @@ from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
 from meshsim.live.child import ROLES
-from meshsim.live.launch import LiveMesh, Options, Progress
+from meshsim.live.intercept.lacking import refuse_interception
+from meshsim.live.launch import LiveMesh
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
+from meshsim.live.options import Options, Progress
 from meshsim.live.ports import own_address
 from meshsim.live.understood import refuse_unknown
 from meshsim.measure.disturbance import BUSY, Lag, LiveConditions, MachineUse
@@ -58,6 +60,7 @@ def run_live(
     overrides: Overrides = (),
     access_log: str | Path | None = None,
     host: str = "127.0.0.1",
+    intercept: bool = False,
     out: str | Path | None = None,
     roles: Mapping[str, str] | None = None,
     progress: Progress | None = None,
@@ -75,6 +78,7 @@ def run_live(
         seed: of the draws; None takes the scenario's.
         access_log: folder for the proxies' access logs; None writes none.
         host: address that everybody listens on.
+        intercept: replicas are in network namespaces of their own, and their calls are redirected.
         roles: where the class of each role is, for those who have their own.
         progress: called with what is being done, in words.
         ready: is called once with the mesh, when it serves and its load begins.
@@ -88,7 +92,7 @@ def run_live(
     chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
-    asked = options_of(chosen, proxy, host, access_log, roles)
+    asked = options_of(chosen, proxy, host, access_log, roles, intercept=intercept)
     with orderly(), LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
@@ -100,7 +104,9 @@ def run_live(
             busy = _usage(began)
             parts = mesh.stop()
             stop.give_up_if_pressed_twice()
-    merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
+    merged = merge(
+        chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending, mesh.topology.extra
+    )
     result = _result(chosen, merged, conditions(merged, mesh, busy))
     if out is not None:
         result.save(out, **options)
@@ -116,6 +122,7 @@ def serve_live(
     overrides: Overrides = (),
     access_log: str | Path | None = None,
     host: str = "127.0.0.1",
+    intercept: bool = False,
     roles: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     ready: Watch | None = None,
@@ -126,7 +133,7 @@ def serve_live(
     The arguments and errors are those of `run_live`; `ready` is called once, when the mesh serves.
     """
     chosen = seeded(load(scenario, overrides), seed)
-    options = options_of(chosen, proxy, host, access_log, roles, load=False)
+    options = options_of(chosen, proxy, host, access_log, roles, load=False, intercept=intercept)
     with orderly(), LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
@@ -154,18 +161,22 @@ def options_of(
     roles: Mapping[str, str] | None,
     *,
     load: bool = True,
+    intercept: bool = False,
 ) -> Options:
     """How the mesh is run, its folder for access logs made.
 
     MeshsimError: there is no such proxy, the folder can't be used, the address is somebody else's, memory
-    does not bear so many processes, or a live mesh can't do what the scenario says of `mesh`.
+    does not bear so many processes, or a live mesh can't do what the scenario says of `mesh`; or what
+    `intercept` needs is not there.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
-    refuse_unknown(scenario)
+    refuse_unknown(scenario, elastic=proxy == "meshsim")
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
-    return Options(proxy, load, load, log, own_address(host), roles or ROLES)
+    if intercept:
+        refuse_interception(scenario, proxy)
+    return Options(proxy, load, load, log, own_address(host), roles or ROLES, intercept)
 
 
 def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:

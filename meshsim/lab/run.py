@@ -17,6 +17,7 @@ from meshsim.lab.jobs import memory
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.show import frames, sheets
+from meshsim.lab.traces import ended_now, send_table, sender_to, with_traces
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.precision import Goal, Looked, Until
 from meshsim.measure.records import Records
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from meshsim.engine.simulation import UserProcess
+    from meshsim.interop.otlp.sender import Sender
     from meshsim.plot import Picture
     from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 
@@ -186,6 +188,7 @@ def run(
     metric: str | None = None,
     at_most: int | None = None,
     looked: Looked | None = None,
+    otlp: str | None = None,
     **options: Unpack[OutputOptions],
 ) -> Run:
     """Simulates a scenario.
@@ -210,6 +213,7 @@ def run(
         metric: whose interval `until` looks at; None is ``latency.mean``.
         at_most: replications with `until`, however wide the interval still is; None is 200.
         looked: called whenever `until` has looked.
+        otlp: URL of an OTLP receiver, which is sent the spans when the run is over.
         options: with `out`: `formats` and `dpi` of the picture, `csv` for tables as CSV too.
 
     Raises:
@@ -222,9 +226,27 @@ def run(
     simulate = engines.engine(name, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
     chosen = _ready(chosen, simulate, seed, replications, goal)
+    sender = _prepare(chosen, out, otlp)
+    result = _run(name, simulate, chosen, goal, replications, progress, interrupted, looked)
+    return _hand_over(result, sender, out, options)
+
+
+def _prepare(scenario: Scenario, out: str | Path | None, otlp: str | None) -> Sender | None:
+    """Proves before a run that its results can be saved, and its spans be sent: by whom."""
+    sender = None if otlp is None else sender_to(otlp)
+    if sender is not None and scenario.keep != "records":
+        raise MeshsimError("--otlp sends spans, and a run that keeps histograms has none; add --keep records")
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
-    result = _run(name, simulate, chosen, goal, replications, progress, interrupted, looked)
+    return sender
+
+
+def _hand_over(result: Run, sender: Sender | None, out: str | Path | None, options: OutputOptions) -> Run:
+    """Sends and saves what there is to be; the result, which then knows of it."""
+    if sender is not None:
+        spans = result.span_columns
+        sent = send_table(sender, spans, result.scenario, result.numbers.engine, ended_now(spans))
+        result = replace(result, numbers=with_traces(result.numbers, sent))
     if out is not None:
         result.save(out, **options)
     return result

@@ -41,7 +41,7 @@ from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import CLIENT, Scenario
-from meshsim.scenario.topology import RouteKey, Topology
+from meshsim.scenario.topology import Extra, RouteKey, Topology
 
 Rows = Mapping[str, NDArray[Any]]
 Parts = Mapping[tuple[str, str], Rows]
@@ -89,9 +89,11 @@ class Merged:
     timer_lag: Floats
 
 
-def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Ending) -> Merged:
-    """Puts a run of `engine` (``live`` or ``envoy``) together."""
-    topology = Topology(scenario)
+def merge(
+    scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Ending, extra: Extra = ()
+) -> Merged:
+    """Puts a run of `engine` (``live`` or ``envoy``) together; `extra` replicas are as in a `Topology`."""
+    topology = Topology(scenario, extra)
     replicas = topology.labels
     ids = [id_ for _, _, id_ in replicas]
     edges = topology.edges
@@ -115,7 +117,7 @@ def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Endi
         ejections=ejections(parts),
         connections=connections(parts, ending.time),
         certificates=certificates(parts, topology, ending.time),
-        spans=spans_of(parts, edges, replicas, ending.time),
+        spans=spans_of(parts, topology, ending.time),
         interrupted=ending.interrupted,
         requests=requests_table(requests, asked, topology),
         calls=calls_table(together(asked, cut(others, ending.time)), topology),
@@ -205,18 +207,13 @@ def lags(parts: Parts, role: str) -> Floats:
     return _column(found, "f8")
 
 
-def spans_of(
-    parts: Parts,
-    edges: Sequence[tuple[str, str]],
-    replicas: Sequence[tuple[str, str, str]],
-    end: float,
-) -> list[dict[str, object]]:
+def spans_of(parts: Parts, topology: Topology, end: float) -> list[dict[str, object]]:
     """The spans of all processes that had ended by the end, in order of their start."""
     every = (unpacked(rows) for _, rows in sorted(parts.items()) if "span_kind" in rows)
     tracer = Tracer()
     tracer.rows = [row for rows in every for row in rows if row[SPAN_END] <= end]
     tracer.rows.sort(key=lambda row: row[SPAN_START])
-    return span_rows(tracer, edges, replicas)
+    return span_rows(tracer, topology)
 
 
 SPAN_START, SPAN_END = (list(FIELDS).index(name) for name in ("start", "end"))

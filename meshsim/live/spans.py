@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from meshsim.mesh.spans import Tracer
 
 FIELDS = {
-    "kind": np.int64, "trace": np.uint64, "span": np.uint64, "parent": np.uint64, "edge": np.int64,
-    "replica": np.int64, "number": np.int64, "attempt_kind": np.int64, "extra": np.bool_, "start": np.float64,
-    "end": np.float64, "status": np.int64, "flags": np.int64,
+    "kind": np.int64, "half": np.uint64, "trace": np.uint64, "span": np.uint64, "parent": np.uint64,
+    "route": np.int64, "replica": np.int64, "number": np.int64, "attempt_kind": np.int64, "extra": np.bool_,
+    "start": np.float64, "end": np.float64, "status": np.int64, "flags": np.int64,
 }  # fmt: skip
 """The columns of `Tracer.rows`, in order."""
 

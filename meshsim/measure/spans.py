@@ -16,8 +16,10 @@ from meshsim.measure.measurements import Measurements
 from meshsim.measure.table import Table
 from meshsim.mesh.spans import ATTEMPT_SPAN, CALL_SPAN, Tracer
 from meshsim.policies.outcome import flag_names
+from meshsim.scenario.topology import Topology
 
 KINDS = ("call", "attempt", "server")
+ATTEMPT_KINDS = ("first", "retry", "hedge")
 
 COLUMNS: dict[str, type] = {
     "trace_id": str,  # 16 bytes as 32 hexadecimal digits; one a request
@@ -27,12 +29,14 @@ COLUMNS: dict[str, type] = {
     "service": str,  # whose span it is: the callee's for "server", else the caller's
     "peer": str,  # the callee of a "call" or "attempt"; may be empty for "server"
     "replica": str,  # where the attempt was sent to, such as cart/v1/0; empty for "call"
+    "endpoint": str,  # of the callee; empty for the service itself
     "name": str,  # for people: "caller -> service"
     "start": float,  # s
     "end": float,  # s; NaN if it never ended
     "status": int,  # 0 without an answer, -1 for work that was dropped
     "flag": str,  # Envoy's response flags
     "attempt": int,  # number of the attempt in its call, from 0; of a "call", how many were sent
+    "attempt_kind": str,  # "first", "retry" or "hedge"; a live service can't know a hedge: "retry"
     "extra": bool,  # whether it or an ancestor is a retry or a hedge
 }
 """The keys of each dict in :attr:`meshsim.measure.measurements.Measurements.spans`, and their types."""
@@ -46,32 +50,39 @@ def spans(records: Sequence[Measurements]) -> Table:
     return table
 
 
-def span_rows(
-    tracer: Tracer, edges: Sequence[tuple[str, str]], replicas: Sequence[tuple[str, str, str]]
-) -> list[dict[str, object]]:
-    """A tracer's spans with the keys of `COLUMNS`; its rows have edges and replicas as numbers."""
+def span_rows(tracer: Tracer, topology: Topology) -> list[dict[str, object]]:
+    """A tracer's spans with the keys of `COLUMNS`; its rows have routes and replicas as numbers."""
+    routes, replicas, endpoints = topology.routes, topology.labels, topology.endpoints
     rows: list[dict[str, object]] = []
     for row in tracer.rows:
-        kind, trace, span, parent, edge, replica, number, attempt_kind, extra, start, end, status, flags = row
+        (
+            kind, half, trace, span, parent, route, replica, number, attempt_kind, extra, start, end, status,
+            flags,
+        ) = row  # fmt: skip
         by_caller = kind in (CALL_SPAN, ATTEMPT_SPAN)
-        where = replicas[replica] if replica >= 0 else ("", "", "")
-        caller, service = edges[edge] if edge >= 0 else ("", where[0])
+        service, _, where = replicas[replica] if replica >= 0 else ("", "", "")
+        caller, endpoint = "", ""
+        if by_caller:
+            caller, service, endpoint = routes[route]
+        else:
+            endpoint = endpoints[service][route]
         rows.append(
             {
-                "trace_id": f"{trace:032x}",
+                "trace_id": f"{half:016x}{trace:016x}",
                 "span_id": f"{span:016x}",
                 "parent_id": f"{parent:016x}" if parent else "",
                 "kind": KINDS[kind],
                 "service": caller if by_caller else service,
                 "peer": service if by_caller else "",
-                "replica": where[2],
+                "replica": where,
+                "endpoint": endpoint,
                 "name": f"{caller} -> {service}" if caller else service,
                 "start": start,
                 "end": end,
                 "status": status,
                 "flag": flag_names(flags),
                 "attempt": number,
-                "attempt_kind": attempt_kind,
+                "attempt_kind": ATTEMPT_KINDS[attempt_kind],
                 "extra": extra,
             }
         )

@@ -25,6 +25,7 @@ from meshsim.measure.pushes import PushesSummary, pushes
 from meshsim.measure.result import LEFT_OUT, Result, at
 from meshsim.measure.sample import Outcomes, Sample, Tries
 from meshsim.measure.stability import Instability
+from meshsim.measure.traces import TraceExport
 from meshsim.measure.window import interrupted, measured
 from meshsim.mesh.histogram import RELATIVE_ERROR
 from meshsim.scenario.model import Scenario
@@ -108,6 +109,7 @@ class Summary(Numbers, _About):
         duration: of the arrivals, s.
         measured, warmup: time of one replication, and before it, s.
         ci: intervals of `HEADLINE` and `OF_SERVICE`, by path; none of a single replication.
+        traces: what became of the spans that were sent to a tracing back end.
         notes: what a reader must know to read the numbers right.
     """
 
@@ -118,6 +120,7 @@ class Summary(Numbers, _About):
     pushes: PushesSummary | None = field(default=None, metadata=LEFT_OUT)
     until: Until | None = field(default=None, metadata=LEFT_OUT)
     live: LiveConditions | None = field(default=None, metadata=LEFT_OUT)
+    traces: TraceExport | None = field(default=None, metadata=LEFT_OUT)
     provenance: Provenance | None = field(default=None, metadata=LEFT_OUT)
 
 

@@ -301,7 +301,7 @@ class Attempt(Stream):
         if self.call.request.sampled:
             call = self.call
             route.tracer.add(
-                ATTEMPT_SPAN, call.request.key, self.key, call.key, route.edge, self.host_sent().replica,
+                ATTEMPT_SPAN, call.request, self.key, call.key, route.number, self.host_sent().replica,
                 self.number, self.kind, self.extra, self.sent_at, now, status, flag,
             )  # fmt: skip
         self.stop_timer()

@@ -336,12 +336,16 @@ class Call(Caller):
             self.row, self.route.number, self.request.start, self.start, self.status, self.flags, now
         )
         if self.request.sampled:
-            self.route.tracer.add(
-                CALL_SPAN, self.request.key, self.key, self.span, self.route.edge, -1, self.sent, FIRST,
-                self.extra, self.start, now, self.status, self.flags,
-            )  # fmt: skip
+            self.trace(self.status, now)
         if owner is not None:
             owner.answered(self, now)
+
+    def trace(self, status: int, now: float) -> None:
+        """Keeps the span of a call for a sampled request."""
+        self.route.tracer.add(
+            CALL_SPAN, self.request, self.key, self.span, self.route.number, -1, self.sent, FIRST,
+            self.extra, self.start, now, status, self.flags,
+        )  # fmt: skip
 
     def cancel(self, now: float) -> None:
         """Who made the call is gone: it ends without an answer."""
@@ -353,6 +357,8 @@ class Call(Caller):
         self.route.recorder.call_ended(
             self.row, self.route.number, self.request.start, self.start, -1, self.flags, now
         )
+        if self.request.sampled:
+            self.trace(-1, now)
 
     def unlink(self) -> Event | None:
         super().unlink()

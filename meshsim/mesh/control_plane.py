@@ -145,6 +145,11 @@ class ControlPlane(Event):
         if self.downs == 0:
             self._enqueue(subscription, now)
 
+    def repeat(self, subscription: Subscription, now: float) -> None:
+        """A proxy may have missed what was sent to it: it gets the newest version once more."""
+        if self.downs == 0 and subscription.connected:
+            self._enqueue(subscription, now)
+
     def disconnect(self, subscription: Subscription) -> None:
         """A proxy has gone; nothing that is on its way to it arrives."""
         if subscription.connected:
@@ -233,7 +238,7 @@ class ControlPlane(Event):
 
     def answered(self, subscription: Subscription, version: int, acked: bool, now: float) -> None:
         """A proxy has all of a version, and has acked it, or refused a part of it."""
-        if version < subscription.version or not subscription.connected:
+        if version < max(0, subscription.version) or not subscription.connected:
             return
         for push in self._missing(subscription, version):
             push.nacked += not acked

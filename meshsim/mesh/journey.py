@@ -173,7 +173,8 @@ class Journey(Visit):
         self.flag = flag
         self.cause = cause
         self.transmissions = 0
-        self.trace(status, flag, now)
+        if cause != REFUSED:  # else nobody there has seen it
+            self.trace(status, flag, now)
         if self.far is not None:
             self.far.rest(now)
         self.travel = self.link.travel(self.key, LINK_BACK)

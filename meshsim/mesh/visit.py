@@ -145,8 +145,8 @@ class Visit(Waiting):
         """Keeps the server's span of a sampled request."""
         if self.request.sampled:
             self.replica.tracer.add(
-                SERVER_SPAN, self.request.key, server_span(self.key), self.key, -1, self.replica.number,
-                self.number, self.kind, self.extra, self.arrived, now, status, flag,
+                SERVER_SPAN, self.request, server_span(self.key), self.key, self.endpoint,
+                self.replica.number, self.number, self.kind, self.extra, self.arrived, now, status, flag,
             )  # fmt: skip
 
     def enter(self, now: float) -> None:

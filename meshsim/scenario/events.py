@@ -130,10 +130,12 @@ class Rollout(Disruption):
 
     def begin(self, now: float) -> None:
         for deployment in self.deployments:
+            if self.replicas is not None:
+                deployment.wanted = self.replicas
             if self.restart is not None:
                 deployment.restart(self.restart.surge, self.restart.unavailable, now)
-            if self.replicas is not None:
-                deployment.scale(self.replicas, now)
+            else:
+                deployment.scale(deployment.wanted, now)
 
     def end(self, now: float) -> None:
         raise AssertionError("replicas stay as they are wanted")

@@ -59,16 +59,18 @@ class ConfiguredProxy(Receiver):
     Attributes:
         access: the rules for the one service behind it; None without any.
         mode: what is accepted of callers; None without mTLS.
+        replicas: by number: where what is an endpoint is looked up.
     """
 
     mode: MtlsMode | None
+    replicas: Sequence[Replica] | Mapping[int, Replica]
 
     def __init__(
         self, proxy: Proxy, topology: Topology, custom: Custom | None = None, guards: Guards | None = None
     ) -> None:
         place = topology.proxies[proxy.number]
         super().__init__(proxy.key, place.callers)
-        self.topology = topology
+        self.replicas = topology.replicas
         self.agent = proxy.agent
         self.proxy = proxy
         self.guards = guards or Guards(topology)
@@ -101,7 +103,7 @@ class ConfiguredProxy(Receiver):
     def find(self, configuration: Configuration, now: float) -> None:
         for edge, upstream in self.upstreams.items():
             numbers = configuration.endpoints[edge[1]]
-            upstream.find([self.topology.replicas[number] for number in numbers], now)
+            upstream.find([self.replicas[number] for number in numbers], now)
             if upstream.told is not None:
                 upstream.tell(upstream.named(configuration.scenario, edge), now)
 

@@ -41,6 +41,7 @@ class Publisher:
         wanted: of the policies; `nacked` of their parts.
         endpoints: says who they are now.
         versions: by number; 0 is what everybody has at first.
+        scenario: whose events set something; at first it is what is wanted.
     """
 
     wanted: Scenario
@@ -49,6 +50,7 @@ class Publisher:
     versions: list[Configuration] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.scenario = self.wanted
         self.publish(0)
 
     def publish(self, version: int) -> None:
@@ -58,8 +60,8 @@ class Publisher:
 
     def set(self, number: int) -> None:
         """What an event sets, whose number is that in the file, is wanted from now on."""
-        scenario = self.versions[0].scenario
-        self.wanted, self.nacked = scenario.policies_after(number), scenario.nacked_after(number)
+        self.wanted = self.scenario.policies_after(number)
+        self.nacked = self.scenario.nacked_after(number)
 
 
 def control_plane(topology: Topology, clock: Clock, publisher: Publisher) -> ControlPlane:
@@ -101,6 +103,16 @@ class Receiver(Subscriber):
 
     def deliver(self, subscription: Subscription, version: int, part: int, now: float) -> None:
         configuration = self.publisher.versions[version]
+        newest, taken = self.take(configuration, version, part, subscription.parts, now)
+        self.control_plane.answered(subscription, newest, taken, now)
+
+    def take(
+        self, configuration: Configuration, version: int, part: int, parts: Sequence[int], now: float
+    ) -> tuple[int, bool]:
+        """Takes a part of a version; `parts` are the newest of each, this one included.
+
+        Returns the newest version of which all is there (-1: none), and whether nothing of it was refused.
+        """
         if part != ROUTES:
             self.find(configuration, now)
         if part != CLUSTERS:
@@ -108,9 +120,9 @@ class Receiver(Subscriber):
                 self.configure(configuration.scenario, now)
             else:
                 self._refused.add(version)
-        whole, clusters, routes = subscription.parts
+        whole, clusters, routes = parts
         newest = max(whole, min(clusters, routes))
-        self.control_plane.answered(subscription, newest, newest not in self._refused, now)
+        return newest, max(whole, routes) not in self._refused
 
     @abstractmethod
     def find(self, configuration: Configuration, now: float) -> None:

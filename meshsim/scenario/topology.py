@@ -7,6 +7,7 @@ client library. The numbers are part of the keys of draws, and of the columns of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -68,15 +69,23 @@ class Proxy:
         return {replica.service for replica in self.replicas} or {CLIENT}
 
 
+Extra = Sequence[tuple[str, str]]
+"""Services and versions of replicas that are added to those of a scenario and its events."""
+
+
 def _id(service: str, version: str, place: int) -> str:
     return f"{service}/{version}/{place}" if version else f"{service}/{place}"
 
 
 class Topology:
-    """The replicas, proxies and edges of a scenario; what is large is made when it is first asked for."""
+    """The replicas, proxies and edges of a scenario; what is large is made when it is first asked for.
 
-    def __init__(self, scenario: Scenario) -> None:
+    `extra` are replicas that are added besides, by service and version, in the order in which they come.
+    """
+
+    def __init__(self, scenario: Scenario, extra: Extra = ()) -> None:
         self.scenario = scenario
+        self.extra = extra
         self.edges: list[Edge] = scenario.edges()
         self.number_of = {edge: number for number, edge in enumerate(self.edges)}
         self.sidecars = scenario.mesh.dataplane == "sidecar"
@@ -96,11 +105,15 @@ class Topology:
         rolling = (event for event in self.scenario.events if event.rolls)
         for event in sorted(rolling, key=lambda event: event.at):
             for key in self.rolled(event):
-                more = wanted[key] if event.restart is not None else (event.replicas or 0) - wanted[key]
-                wanted[key] += 0 if event.replicas is None else event.replicas - wanted[key]
+                before = wanted[key]
+                wanted[key] = before if event.replicas is None else event.replicas
+                more = wanted[key] - before if event.restart is None else wanted[key]
                 for i in range(names[key], names[key] + max(0, more)):
                     found.append(Replica(len(found), _id(*key, i), *key, works[key], added=True))
                 names[key] += max(0, more)
+        for key in self.extra:
+            found.append(Replica(len(found), _id(*key, names[key]), *key, works[key], added=True))
+            names[key] += 1
         return found
 
     def rolled(self, event: Event) -> list[tuple[str, str]]:

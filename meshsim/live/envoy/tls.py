@@ -30,7 +30,7 @@ from meshsim.scenario.identity import TRUST_DOMAIN, uri_of
 
 CERTIFICATE, ROOTS = "certificate", "roots"
 """The secrets; each is in a file of its own, as Envoy wants it."""
-CURVE = "P-256"
+CURVE = "X25519"
 """Of the key exchange, as meshsim's proxy has it; Envoy's own first choice, X25519MLKEM768, costs more."""
 TLS, RAW = "tls", "raw_buffer"
 """What Envoy calls the transport protocols of filter chains."""

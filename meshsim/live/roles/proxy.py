@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from meshsim import random
+from meshsim.live import Message
 from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
+from meshsim.live.control.client import Follower
+from meshsim.live.control.followed import Followed
 from meshsim.live.pages import page_proxy, pages
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.admin import Admin
@@ -35,13 +38,14 @@ from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.scenario import model
-from meshsim.scenario.events import control_of, schedule_events
+from meshsim.scenario.events import schedule_events
 from meshsim.scenario.machines import ConfiguredProxy, ConfiguredRoute, ConfiguredUpstream
 from meshsim.scenario.parts import link
 from meshsim.scenario.topology import Replica, Topology
 
 if TYPE_CHECKING:
     from meshsim.live.identity.proxy import ProxyIdentity
+    from meshsim.live.intercept.sidecar import PodNetwork
     from meshsim.live.tls.connect import Secured
     from meshsim.live.tls.context import Tls
     from meshsim.live.tls.entrance import Entrance
@@ -60,8 +64,10 @@ class Proxy(Role):
         self.clock = LiveClock(loop, ideal=False)
         self.tls: Tls | None = None  # credentials come later
         self.identity: ProxyIdentity | None = None
-        self.topology = Topology(scenario)
+        self.topology = Topology(scenario, spec.extra)
         self.own = self.topology.proxy(spec.id)
+        self.follower: Follower | None = None
+        self.go_down: Callable[[], None] = lambda: None
         self.place = next(iter(self.own.replicas), None)
         if self.own.identified:
             from meshsim.live.tls.context import Tls  # noqa: PLC0415 - OpenSSL
@@ -76,6 +82,7 @@ class Proxy(Role):
         self.tracer = Tracer()
         self.log = None if spec.access_log is None else AccessLog(spec.access_log, loop)
         self.shared = ExchangeContext(self.clock, self.log, self.ledger, pairing)
+        self.pod = self._pod_network() if spec.services else None
         self.routes: dict[str, ListenerRoute] = {}
         self.inward: ListenerRoute | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
@@ -156,6 +163,8 @@ class Proxy(Role):
     def _build_inbound(self, place: Replica) -> ListenerRoute:
         """The route to the replica itself, on which no policy acts."""
         self.inner = ProxyTransport(self.clock, self.addresses)
+        if self.pod is not None:
+            self.inner.dial = self.pod.connect
         inward = page_proxy(self.clock, self.inner, self.own.number, self.spec.seed)
         app = replace(place, name=APP, version="")
         upstream = ConfiguredUpstream(inward, 0, place.service, [app], model.Policy())
@@ -198,6 +207,8 @@ class Proxy(Role):
             inbound.guard = self.configured
             self.listening["inbound"] = Listening(inbound, self.place.deployment.keep_alive, entrance)
         ports = {name: await one.open(host) for name, one in self.listening.items()}
+        if self.pod is not None:
+            await self._intercept(self.pod)
         return {
             "inbound": ports.get("inbound"),
             "outbound": ports["outbound"],
@@ -205,8 +216,30 @@ class Proxy(Role):
             "urls": {service: ports[f"url {service}"] for service in self.routes},
         }
 
-    def _listener(self, routes: dict[bytes, ListenerRoute], inbound: bool = False) -> Listener:
-        key = random.derive(self.proxy.key, len(self.listening))  # no two of its listeners number alike
+    def _pod_network(self) -> PodNetwork:
+        """Its end of the pod's network."""
+        from meshsim.live.intercept.sidecar import PodNetwork  # noqa: PLC0415 - seldom there is one
+
+        return PodNetwork()
+
+    async def _intercept(self, pod: PodNetwork) -> None:
+        """Takes the calls of the program in its pod."""
+        from meshsim.live.intercept.sidecar import Interception  # noqa: PLC0415 - seldom there is one
+
+        by_host = {service.encode(): route for service, route in self.routes.items()}
+        first = len(self.listening)
+        services = {
+            service: self._listener({b"": route}, number=first + number)
+            for number, (service, route) in enumerate(self.routes.items(), 1)
+        }
+        others = self._listener(by_host)
+        await Interception(self.caller, self.spec.services, services, others).listen(pod)
+
+    def _listener(
+        self, routes: dict[bytes, ListenerRoute], inbound: bool = False, number: int | None = None
+    ) -> Listener:
+        number = len(self.listening) if number is None else number
+        key = random.derive(self.proxy.key, number)  # no two of its listeners number alike
         return Listener(self.shared, routes, inbound, key, self.unrouted, self.spec.context.encode())
 
     async def connect(self, addresses: Addresses) -> None:
@@ -217,29 +250,56 @@ class Proxy(Role):
             from meshsim.live.identity.proxy import ProxyIdentity  # noqa: PLC0415 - cryptography
 
             self.identity = ProxyIdentity(self.clock, self.tls, self.caller, addresses.enrolment)
-            await self.identity.enrol()
+        if addresses.base is None:
+            if self.identity is not None:
+                await self.identity.enrol()
+            self._follow(addresses, version=0)
+        else:
+            await self._join(addresses, addresses.base)
         self.admin.ready = True
+
+    def _follow(self, addresses: Addresses, version: int) -> Follower | None:
+        """Follows the control plane, if there is one; it has this version already, or none: -1."""
+        if addresses.following is not None:
+            key = random.derive(self.proxy.key, random.PUSHES)
+            following = Followed(self.configured, self.spec.scenario, self.addresses, self.clock.now)
+            self.follower = Follower(addresses.following, self.spec.id, version, following.apply, key)
+            self.follower.start()
+        return self.follower
+
+    async def _join(self, addresses: Addresses, base: float) -> None:
+        """Joins a mesh that runs: it is ready when it has its configuration, and its certificate."""
+        self.clock.begin(base)
+        follower = self._follow(addresses, version=-1)
+        if self.identity is not None:
+            await self.identity.join(self.spec.scenario, self.proxy.key)
+        if follower is not None:
+            await follower.first.wait()
 
     def start(self, base: float) -> None:
         self.clock.begin(base)
-        if self.identity is not None:
+        if self.identity is not None and self.identity.agent is None:
             self.identity.start(self.spec.scenario, self.proxy.key)
-        control = control_of(self.topology, self.clock, [self.configured])
-        schedule_events(
-            self.topology, self.clock, links=self.links, proxies=[self.configured], control=control
-        )
+        schedule_events(self.topology, self.clock, links=self.links)
         inbound = self.listening.get("inbound")
         if inbound is not None and isinstance(inbound.handler, Listener) and self.place is not None:
             back = inbound.reopen
             gone: Callable[[], None] = partial(inbound.disappear, inbound.handler.abort_all)
             if self.identity is not None:
                 gone, back = self.identity.gone(gone), self.identity.back(back)
+            self.go_down = gone
             schedule_outages(self.clock, self.spec.scenario, self.place, gone, back)
+
+    def hear(self, message: Message) -> None:
+        if "down" in message:
+            self.go_down()
 
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
         routes = self.routes.values()
         report = edge_report({f"{each.caller} -> {each.service}": self._counts(each) for each in routes})
+        if self.follower is not None:
+            report["configuration"] = self.follower.report()
         return report if self.tls is None else {**report, "tls": self.tls.stats()}
 
     def metrics(self) -> list[Metric]:
@@ -267,6 +327,8 @@ class Proxy(Role):
         return {**self.ledger.rows(), **span_rows(self.tracer), **certificates}
 
     def close(self) -> None:
+        if self.follower is not None:
+            self.follower.close()
         if self.identity is not None:
             self.identity.close()
         if self.log is not None:

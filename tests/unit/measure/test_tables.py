@@ -41,6 +41,8 @@ SPAN = {
     "status": 200,
     "flag": "",
     "attempt": 0,
+    "endpoint": "",
+    "attempt_kind": "first",
     "extra": False,
 }
 

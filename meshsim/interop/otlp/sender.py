@@ -1,0 +1,273 @@
+"""Hands batches of spans to an OTLP receiver, without ever holding anybody up.
+
+| the receiver | what becomes of a batch |
+|---|---|
+| takes it | sent; spans that it says it rejected are counted |
+| answers 429, 502, 503 or 504 | sent again after its Retry-After, else with back-off |
+| answers anything else | dropped, with the answer as the reason |
+| does not answer, or there is none | sent again with back-off |
+
+A `Sender` waits for its batches: after a run that is all there is to do. A `Stream` is a queue with a limit
+before one: what comes while it is full is dropped. Whatever is dropped is counted, with the reason.
+
+Source: OTLP specification, OTLP/HTTP response and throttling; RFC 9110, 10.2.3 (Retry-After).
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import os
+import queue
+import random
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from meshsim.errors import MeshsimError, shown
+from meshsim.measure.traces import TraceExport
+
+BATCH = 512
+"""Spans of one request, at most."""
+ANSWER_LIMIT = 10.0
+"""How long connecting, sending or an answer may take, s."""
+BACKOFF_BASE, BACKOFF_MAX = 0.5, 10.0
+RETRY_AFTER_MAX = 60.0
+"""Longer than this nobody waits because a receiver asks for it, s."""
+PATIENCE = 30.0
+"""So long a batch is sent again and again after a run, s; then the receiver counts as gone."""
+QUEUE_SPANS = 1 << 16
+"""Spans that wait for a receiver that is slower than the mesh."""
+CLOSING = 10.0
+"""How long the end of a live run waits for what is queued, s."""
+PATH = "/v1/traces"
+HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
+AGAIN = frozenset((429, 502, 503, 504))
+ANSWER_BYTES = 1 << 16
+
+
+def endpoint(url: str) -> SplitResult:
+    """Where spans go, by a URL with or without the path ``/v1/traces``; a MeshsimError where it is none."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or parts.query or parts.fragment or "@" in parts.netloc:
+        raise MeshsimError(
+            f"--otlp: {shown(url)} is not the URL of an OTLP receiver; write one such as http://127.0.0.1:4318"
+            f" (credentials go into {HEADERS})"
+        )
+    path = parts.path.rstrip("/")
+    return parts._replace(path=path if path.endswith(PATH) else path + PATH)
+
+
+def own_headers(text: str) -> dict[str, str]:
+    """The headers that ``OTEL_EXPORTER_OTLP_HEADERS`` asks for: ``key=value,key=value``."""
+    pairs = (each.partition("=") for each in text.split(",") if "=" in each)
+    found = {key.strip(): unquote(value.strip()) for key, _, value in pairs}
+    if any("\n" in text or "\r" in text for pair in found.items() for text in pair):
+        raise MeshsimError(f"{HEADERS}: a header can't hold the end of a line; leave it out")
+    return found
+
+
+def batches(rows: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    """Rows in pieces of at most `BATCH`."""
+    return (rows[begin : begin + BATCH] for begin in range(0, len(rows), BATCH))
+
+
+class Sender:
+    """Sends batches to one receiver, one after the other, and counts what became of their spans.
+
+    `stop` ends a wait, as `deadline` does, of the monotonic clock: what has not been sent then is dropped.
+    """
+
+    def __init__(self, url: str, patience: float = PATIENCE) -> None:
+        self.to = endpoint(url)
+        self.sent = self.rejected = self.dropped = self.retries = 0
+        self.problems: Counter[str] = Counter()
+        self.stop = threading.Event()
+        self.deadline = float("inf")
+        self._patience = patience
+        self._gone = ""
+        self._headers = {
+            "content-type": "application/x-protobuf", "content-encoding": "gzip",
+            **own_headers(os.environ.get(HEADERS, "")),
+        }  # fmt: skip
+        self._connection: http.client.HTTPConnection | None = None
+
+    def report(self, began: float) -> TraceExport:
+        """What became of all; scenario time 0 was at `began`, s since 1970."""
+        return TraceExport(
+            self.to.geturl(), began, self.sent, self.rejected, self.dropped, self.retries, dict(self.problems)
+        )
+
+    def send(self, message: Message, spans: int) -> None:
+        """Sends a batch of so many spans; returns when it has been taken, or dropped."""
+        if self._gone:
+            self.drop(spans, self._gone)
+            return
+        body = gzip.compress(message.SerializeToString(), compresslevel=1)
+        began = time.monotonic()
+        tries = 0
+        while True:
+            status, wait, why = self._post(body, spans)
+            if status == 200 or not (status in AGAIN or status == 0):
+                return
+            self.retries += 1
+            tries += 1
+            backoff = min(BACKOFF_MAX, BACKOFF_BASE * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
+            pause = backoff if wait is None else wait
+            end = min(began + self._patience, self.deadline)
+            if time.monotonic() + pause > end or self.stop.wait(pause):
+                self._gone = "" if self._patience == float("inf") else why
+                self.drop(spans, why)
+                return
+
+    def _post(self, body: bytes, spans: int) -> tuple[int, float | None, str]:
+        """One try: its status, how long to wait before the next, s, if that was said, and what was wrong."""
+        try:
+            answer = self._answer(body)
+            content = answer.read(ANSWER_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            return 0, None, f"the receiver could not be reached: {why}"
+        if not answer.isclosed() or answer.will_close:
+            self.close()
+        if answer.status == 200:
+            self._taken(content, spans)
+            return 200, None, ""
+        why = f"the receiver answered {answer.status}"
+        if answer.status not in AGAIN:
+            self.drop(spans, why)
+        return answer.status, retry_after(answer.getheader("retry-after")), why
+
+    def _answer(self, body: bytes) -> http.client.HTTPResponse:
+        kept = self._connection is not None
+        try:
+            return self._exchange(body)
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            self.close()
+            if not kept:
+                raise
+            return self._exchange(body)  # the receiver has closed what had been idle
+
+    def _exchange(self, body: bytes) -> http.client.HTTPResponse:
+        connection = self._connection
+        if connection is None:
+            host = self.to.hostname or ""
+            connection = (
+                http.client.HTTPSConnection(
+                    host, self.to.port, timeout=ANSWER_LIMIT, context=ssl.create_default_context()
+                )
+                if self.to.scheme == "https"
+                else http.client.HTTPConnection(host, self.to.port, timeout=ANSWER_LIMIT)
+            )
+            self._connection = connection
+        connection.request("POST", self.to.path, body, self._headers)
+        return connection.getresponse()
+
+    def _taken(self, content: bytes, spans: int) -> None:
+        """Counts a batch that was taken, whole or in part."""
+        rejected, why = 0, ""
+        try:
+            partial = ExportTraceServiceResponse.FromString(content).partial_success
+            rejected, why = min(max(partial.rejected_spans, 0), spans), partial.error_message
+        except DecodeError:
+            self.problems["the receiver's answer is no OTLP"] += 1
+        self.sent += spans - rejected
+        if rejected:
+            self.rejected += rejected
+            self.problems[f"the receiver rejected spans: {why[:200] or 'no reason given'}"] += rejected
+
+    def drop(self, spans: int, why: str) -> None:
+        """Counts spans that nobody will send."""
+        if spans:
+            self.dropped += spans
+            self.problems[why] += spans
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def retry_after(value: str | None) -> float | None:
+    """How long a receiver asks to wait, s; None if it does not, or not intelligibly."""
+    if value is None:
+        return None
+    try:
+        wait = (
+            float(value)
+            if value.strip().isdigit()
+            else parsedate_to_datetime(value).timestamp() - time.time()
+        )
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(wait, 0.0), RETRY_AFTER_MAX)
+
+
+class Stream:
+    """Sends what is offered, in a thread of its own; whoever offers never waits.
+
+    `encode` makes messages of what was offered, with the number of spans in each, in that thread.
+    """
+
+    def __init__(self, sender: Sender, encode: Callable[[Any], Iterable[tuple[Message, int]]]) -> None:
+        self._sender = sender
+        self._encode = encode
+        self._queue: queue.SimpleQueue[tuple[Any, int] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._overflow: Counter[str] = Counter()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def offer(self, item: Any, spans: int) -> None:
+        """Takes something with so many spans, unless too many wait."""
+        with self._lock:
+            if self._waiting + spans > QUEUE_SPANS:
+                self._overflow["the receiver is too slow, and the queue was full"] += spans
+                return
+            self._waiting += spans
+        self._queue.put((item, spans))
+
+    def miss(self, spans: int, why: str) -> None:
+        """Counts spans that were lost before they came here."""
+        with self._lock:
+            self._overflow[why] += spans
+
+    def close(self, limit: float = CLOSING) -> None:
+        """Sends what waits, for so long at most, s; counts what is left as dropped."""
+        sender = self._sender
+        sender.deadline = time.monotonic() + limit
+        self._queue.put(None)
+        try:
+            self._thread.join(limit)
+        finally:
+            sender.stop.set()
+            self._thread.join(0.5)
+        for why, spans in self._overflow.items():
+            sender.drop(spans, why)
+        with self._lock:
+            sender.drop(self._waiting, "the run was over before the receiver took them")
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            offered, spans = item
+            if not self._sender.stop.is_set():
+                for message, count in self._encode(offered):
+                    self._sender.send(message, count)
+                with self._lock:
+                    self._waiting -= spans
+        self._sender.close()

@@ -1,0 +1,174 @@
+"""Spans to a tracing back end: after a run, while a mesh runs live, or from a folder of results."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshsim.errors import MeshsimError
+from meshsim.lab import files
+from meshsim.measure.summary import Summary
+from meshsim.measure.table import Table
+from meshsim.measure.traces import TraceExport
+from meshsim.scenario import load
+from meshsim.scenario.model import Scenario
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from meshsim.interop.otlp.encode import Encoder
+    from meshsim.interop.otlp.sender import Sender
+
+NANO = 1_000_000_000
+FORMS = {"protobuf": "pb", "json": "json"}
+"""Of exported files, and how their names end."""
+
+
+def sender_to(url: str, patience: float | None = None) -> Sender:
+    """A sender to a receiver's URL; a MeshsimError where it is none, or OTLP can't be written here."""
+    try:
+        from meshsim.interop.otlp.sender import PATIENCE, Sender  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MeshsimError(
+            f"traces can't be written without {error.name}; run pip install 'meshsim[otlp]'"
+        ) from error
+    return Sender(url, PATIENCE if patience is None else patience)
+
+
+def encoder(scenario: Scenario, engine: str, began: float) -> Encoder:
+    """What writes the spans of a run whose scenario time 0 was at `began`, s since 1970."""
+    from meshsim.interop.otlp.encode import Encoder  # noqa: PLC0415 - an extra
+
+    origin = round(began * NANO)
+    half = int.from_bytes(hashlib.sha256(f"{scenario.name} {origin}".encode()).digest()[:8], "big") | 1
+    return Encoder(scenario, engine, origin, half)
+
+
+def rows_of(table: Table) -> list[dict[str, Any]]:
+    """The rows of a table of spans, with the replica whose each is: that of the server span above it."""
+    names = list(table)
+    columns = (column.tolist() for column in table.values())
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    above = {(row["replication"], row["span_id"]): row for row in rows}
+    for row in rows:
+        owner: dict[str, Any] | None = row
+        while owner is not None and owner["kind"] != "server":
+            owner = above.get((row["replication"], owner["parent_id"]))
+        row["instance"] = "" if owner is None else owner["replica"]
+    return rows
+
+
+def messages(rows: Sequence[Mapping[str, Any]], encode: Encoder) -> Iterator[tuple[Message, int]]:
+    """The exports of rows, with the number of spans in each."""
+    from meshsim.interop.otlp.sender import batches  # noqa: PLC0415 - an extra
+
+    for batch in batches(rows):
+        yield encode.request(batch), len(batch)
+
+
+def send_table(sender: Sender, table: Table, scenario: Scenario, engine: str, began: float) -> TraceExport:
+    """Sends a table of spans; Ctrl-C ends it, and what is left then is counted as dropped."""
+    rows = rows_of(table)
+    encode = encoder(scenario, engine, began)
+    left = len(rows)
+    try:
+        for message, count in messages(rows, encode):
+            sender.send(message, count)
+            left -= count
+    except KeyboardInterrupt:
+        sender.drop(left, "interrupted")
+    finally:
+        sender.close()
+    return sender.report(began)
+
+
+def with_traces(numbers: Summary, sent: TraceExport) -> Summary:
+    """A run's numbers with what became of its spans, and a note where that is not all well."""
+    return replace(numbers, traces=sent, notes=[*numbers.notes, *sent.words()])
+
+
+def ended_now(table: Table) -> float:
+    """When a simulation began that ends now, s since 1970."""
+    return time.time() - _length(table)
+
+
+def _length(table: Table) -> float:
+    return float(max(table["end"], default=0.0))
+
+
+# ---- from a folder ----------------------------------------------------------------------------------
+
+
+def export_otlp(
+    folder: str | Path, *, to: str | None = None, out: str | Path | None = None, form: str = "protobuf"
+) -> tuple[TraceExport | None, list[Path]]:
+    """Sends the spans of a folder that `run` or `live` has written, or writes them as OTLP files.
+
+    A live run's times are those at which it ran; a simulation is shown as if it had ended when its results
+    were saved, or when its spans were sent before.
+
+    Args:
+        folder: of the results.
+        to: the receiver's URL; None writes files.
+        out: where files go; None is the folder itself.
+        form: of files: ``protobuf`` or ``json``.
+
+    Returns:
+        What became of the spans that were sent, if they were; and the files written.
+
+    Raises:
+        MeshsimError: it is no such folder; the form or the URL can't be used; files can't be written.
+    """
+    if form not in FORMS:
+        raise MeshsimError(f"no form {form!r} of OTLP; choose {' or '.join(FORMS)}")
+    sender = None if to is None else sender_to(to)
+    scenario, table, engine, began = _read(Path(folder))
+    if not len(table["span_id"]):
+        raise MeshsimError(f"{folder} has no spans; run the scenario with --set tracing.sampling=100%")
+    if sender is not None:
+        return send_table(sender, table, scenario, engine, began), []
+    sender_to("http://localhost")  # that it is there
+    target = files.prepare(folder if out is None else out)
+    encode = encoder(scenario, engine, began)
+    exports = enumerate(messages(rows_of(table), encode))
+    if form == "json":
+        lines = "".join(f"{_json(message)}\n" for _, (message, _) in exports)
+        return None, files.write(target, {"traces.otlp.jsonl": lines})
+    named = {f"traces-{number:04d}.otlp.pb": message.SerializeToString() for number, (message, _) in exports}
+    return None, files.write(target, named)
+
+
+def _read(folder: Path) -> tuple[Scenario, Table, str, float]:
+    """What a run was made of, its spans, its engine, and when it began, s since 1970."""
+    import json  # noqa: PLC0415
+
+    import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
+
+    spans, summary = folder / "spans.parquet", folder / "summary.json"
+    try:
+        numbers = json.loads(summary.read_text(encoding="utf-8"))
+        found = pq.read_table(spans)
+        table = {name: found.column(name).to_numpy(zero_copy_only=False) for name in found.column_names}
+        saved, engine = spans.stat().st_mtime, str(numbers["engine"])
+        known = (numbers.get("traces") or numbers.get("live") or {}).get("began")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise MeshsimError(
+            f"{folder} holds no spans of a run ({error}); give the folder of run --out or live --out"
+        ) from error
+    from meshsim.measure.spans import COLUMNS  # noqa: PLC0415
+
+    if missing := [name for name in (*COLUMNS, "replication") if name not in table]:
+        raise MeshsimError(f"{spans} has no column {missing[0]}: an older meshsim wrote it; run it again")
+    began = float(known) if isinstance(known, int | float) else saved - _length(table)
+    return load(folder / "scenario.yaml"), table, engine, began
+
+
+def _json(message: Message) -> str:
+    """OTLP's JSON of an export: as protobuf's, but ids in hexadecimal, and kinds as numbers."""
+    from meshsim.interop.otlp.encode import json_line  # noqa: PLC0415 - an extra
+
+    return json_line(message)
