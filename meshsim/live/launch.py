@@ -379,6 +379,8 @@ class LiveMesh:
         heard = self._await("rows", list(members))
         rows = self._rows | {key: each.rows(heard[each]) for each, key in members.items() if each in heard}
         rows |= {("proxy", id_): each for id_, each in self.proxies.collect(self.base).items()}
+        if lives := self.cluster.rows():
+            rows["cluster", THE_MESH] = lives
         self.troubles |= self.proxies.troubles
         self.keeper.insist()  # with its folder Envoys' logs go, which then read as empty
         return rows

@@ -15,18 +15,19 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from math import inf
-from typing import Any, Protocol, cast, final
+from typing import cast, final
 
-from meshsim.live import Address, Message, commands
+import numpy as np
+
+from meshsim.live import Message, commands
 from meshsim.live.clock import LiveClock
-from meshsim.live.control.process import ControlProcess, places
-from meshsim.live.intercept.plan import PodPlan
+from meshsim.live.control.process import places
+from meshsim.live.launcher import Launcher
 from meshsim.live.loops import PolledAlarm
 from meshsim.live.ports import free_ports
-from meshsim.live.processes import Keeper, Member, Process
-from meshsim.live.proxies import Listeners, Proxies
+from meshsim.live.processes import Member, Process, Rows
 from meshsim.mesh.clock import Event
 from meshsim.mesh.disruption import Disruption
 from meshsim.mesh.rollout import GONE, READY, STARTING, Body, Deployment, Pod
@@ -44,38 +45,6 @@ Group = tuple[str, str]
 """A service and a version of it."""
 
 
-class Mesh(Protocol):
-    """What a cluster needs of its mesh."""
-
-    topology: Topology
-    scenario: model.Scenario
-    listeners: dict[str, Listeners]
-    apps: dict[str, Address]
-    base: float
-    control: ControlProcess
-    keeper: Keeper
-    pods: PodPlan
-
-    @property
-    def proxies(self) -> Proxies:
-        """Of the mesh."""
-
-    def fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
-        """Starts a process of our own."""
-
-    def run_program(self, place: Replica) -> Process:
-        """Starts a program of the user's own."""
-
-    def members_of(self, id_: str) -> list[Member]:
-        """The processes of a replica that are ours."""
-
-    def addresses(self, role: str, id_: str) -> Message:
-        """What a process has to know."""
-
-    def reached_at(self) -> dict[str, Address]:
-        """Where callers reach each replica."""
-
-
 class Cluster(Body):
     """The replicas of a mesh, of which some come and go.
 
@@ -84,7 +53,7 @@ class Cluster(Body):
         endpoints: of each service, the numbers of the replicas that are ready, in order.
     """
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Launcher) -> None:
         self.mesh = mesh
         self.deployments: dict[Group, Deployment] = {}
         self.endpoints: dict[str, tuple[int, ...]] = dict(mesh.topology.endpoints_at_start)
@@ -106,7 +75,8 @@ class Cluster(Body):
             deployment = self.deployments[group] = Deployment(self, pods)
             self._foreseen[deployment] = [place for place in members if place.added]
             for place, pod in zip(present, pods, strict=True):
-                self.pods[place.number] = LivePod(self, deployment, place, pod)
+                live = self.pods[place.number] = LivePod(self, deployment, place, pod)
+                live.since = 0.0
 
     def _new_alarm(self, ring: Callable[[], None]) -> PolledAlarm:
         self._alarm = PolledAlarm(ring)
@@ -185,6 +155,14 @@ class Cluster(Body):
         admins = {name: listeners.admin for name, listeners in self.mesh.listeners.items()}
         return {"places": places(found), "admins": admins, "endpoints": self.endpoints}
 
+    def rows(self) -> Rows:
+        """When each replica was ready, and when gone, s, as a table; empty if all were always there."""
+        lives = [(number, pod.since, pod.until) for number, pod in self.pods.items() if pod.since < inf]
+        if all(since == 0.0 and until == inf for _, since, until in lives):
+            return {}
+        columns = zip(("replica", "since", "until"), zip(*lives, strict=True), strict=True)
+        return {f"lives.{name}": np.array(column) for name, column in columns}
+
     # ---- processes ----------------------------------------------------------------------------------
 
     def note_program(self, place: Replica, program: Process) -> Process:
@@ -246,6 +224,7 @@ class LivePod(Event):
     Attributes:
         done: its processes that have handed over what they have recorded.
         busy: whether it has to be looked at from time to time.
+        since, until: when it was ready, and when it was gone, s; inf if it never was.
     """
 
     def __init__(self, cluster: Cluster, deployment: Deployment, place: Replica, pod: Pod) -> None:
@@ -255,6 +234,8 @@ class LivePod(Event):
         self.pod = pod
         self.done: set[Process] = set()
         self.busy = False
+        self.since = inf
+        self.until = inf
         self._members: dict[Member, str] = {}
         self._said: dict[str, Message] = {}
         self._ready: set[Member] = set()
@@ -351,8 +332,9 @@ class LivePod(Event):
             and self._ready == self._members.keys()
         ):
             service = self.place.service
+            self.since = self.cluster.clock.now()
             self.cluster.change(service, (*self.cluster.endpoints[service], self.place.number))
-            self.deployment.ready(self.pod, self.cluster.clock.now())
+            self.deployment.ready(self.pod, self.since)
             self.cluster.look_at_orders()
 
     # ---- it goes ------------------------------------------------------------------------------------
@@ -373,6 +355,7 @@ class LivePod(Event):
         """It is gone, with all that it holds."""
         mesh, name = self.cluster.mesh, self.place.name
         self.pod.state = GONE
+        self.until = self.cluster.clock.now()
         program = self.cluster.program(name)
         if program is not None and program.code is None:
             _signal(program, signal.SIGTERM)

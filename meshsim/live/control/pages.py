@@ -2,6 +2,7 @@
 
     GET  /                    for people: a page without a script
     GET  /status              the same as JSON
+    GET  /stats/prometheus    the metrics of all proxies on one page, and its own
     GET  /ready               whether it serves
     POST /set, /scale         see `orders`
 
@@ -10,6 +11,7 @@ Given under an address only: a page from elsewhere must not read it (DNS rebindi
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +20,9 @@ from html import escape
 from meshsim.live import Address, Message
 from meshsim.live.control.orders import JSON, Orders
 from meshsim.live.ports import NO_DOMAIN
+from meshsim.live.scrape import merged_page
 from meshsim.live.wire import NOBODY, Handler, RequestHead, ServerConnection, ServerStream
+from meshsim.measure.exposition import CONTENT_TYPE
 
 HOST = re.compile(NO_DOMAIN.encode())
 HTML = [(b"content-type", b"text/html; charset=utf-8")]
@@ -34,12 +38,20 @@ STYLE = (
 
 
 class Pages(Handler):
-    """Serves what `report` says, and `orders`; `admins` is where each proxy's own pages are."""
+    """Serves what `report` says, and `orders`; `admins` is where each proxy's own pages are.
 
-    def __init__(self, report: Callable[[], Message], orders: Orders, admins: Mapping[str, Address]) -> None:
+    `own` makes the metrics of the control plane itself.
+    """
+
+    def __init__(
+        self, report: Callable[[], Message], orders: Orders, admins: Mapping[str, Address],
+        own: Callable[[], bytes],
+    ) -> None:  # fmt: skip
         self.report = report
         self.orders = orders
         self.admins = admins
+        self.own = own
+        self._scrapes: set[asyncio.Task[None]] = set()
 
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
@@ -56,11 +68,20 @@ class Pages(Handler):
             connection.answer(200, HTML, page(self.report()).encode())
         elif head.page == b"/status":
             connection.answer(200, JSON, json.dumps(self.report()).encode() + b"\n")
+        elif head.page == b"/stats/prometheus":
+            scrape = asyncio.get_running_loop().create_task(self._scrape(connection))
+            self._scrapes.add(scrape)
+            scrape.add_done_callback(self._scrapes.discard)
         elif head.page == b"/ready":
             connection.answer(200, PLAIN, b"LIVE\n")
         else:
-            connection.answer(404, PLAIN, b"no such page; there are /, /status and /ready\n")
+            connection.answer(404, PLAIN, b"no such page; there are /, /status, /stats/prometheus, /ready\n")
         return NOBODY
+
+    async def _scrape(self, connection: ServerConnection) -> None:
+        """Answers with the metrics of all proxies, and its own."""
+        found = await merged_page(self.admins, self.own())
+        connection.answer(200, [(b"content-type", CONTENT_TYPE.encode())], found)
 
 
 def page(report: Message) -> str:
@@ -114,7 +135,8 @@ def page(report: Message) -> str:
         f"{_marked(' It is down, as the scenario wants.', True) if report['down'] else ''}</p>{signed}"
         f"<h2>Proxies</h2>{proxies}<h2>Endpoints</h2>{endpoints}<h2>Pushes</h2>{pushes}"
         '<p class="dim">Change it with <code>meshsim live set KEY=VALUE</code> and'
-        " <code>meshsim live scale SERVICE N</code>; as JSON: <a href=/status>/status</a></p></html>\n"
+        " <code>meshsim live scale SERVICE N</code>. As JSON: <a href=/status>/status</a>;"
+        " metrics: <a href=/stats/prometheus>/stats/prometheus</a></p></html>\n"
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
@@ -26,6 +27,10 @@ from meshsim.live.control.pages import Pages
 from meshsim.live.control.server import Follower, Streams
 from meshsim.live.servers import Listening
 from meshsim.live.wire import Handler
+from meshsim.measure.exposition import Metric
+from meshsim.measure.exposition import page as exposition
+from meshsim.measure.pilot import control_plane_metrics
+from meshsim.mesh.control_plane import Push
 from meshsim.mesh.disruption import Disruption
 from meshsim.mesh.proxy import proxy_key
 from meshsim.scenario import model
@@ -72,7 +77,7 @@ class ControlPlane(Role):
         self.orders = Orders(told["secret"], self._do, self.streams.followers.values)
         self.streams.noted = self.orders.noted
         self.following = Listening(Handler(), entrance=self._entrance(), serve=self.streams.protocol)
-        self.pages = Listening(Pages(self.report, self.orders, self.admins))
+        self.pages = Listening(Pages(self.report, self.orders, self.admins, self.own_page))
         self.scaling: dict[int, Order] = {}
         self._scalings = 0
 
@@ -227,7 +232,7 @@ class ControlPlane(Role):
                     "nacked": push.nacked,
                     "took": max(push.arrivals) - push.changed if push.arrivals else None,
                 }
-                for push in self.plane.pushes[self.resumed + 1 :][-PUSHES_SHOWN:]
+                for push in self.pushes[-PUSHES_SHOWN:]
             ],
             "streams_refused": dict(self.streams.refused),
         }
@@ -238,7 +243,26 @@ class ControlPlane(Role):
         return found if self.authority is None else {**found, "certificates": self.authority.stats()}
 
     def rows(self) -> Mapping[str, NDArray[Any]]:
-        return {}
+        pushes = self.pushes
+        names = ("version", "changed", "begun", "proxies", "nacked")
+        columns = {f"pushes.{name}": np.array([getattr(each, name) for each in pushes]) for name in names}
+        arrivals = [(time, each.version) for each in pushes for time in each.arrivals]
+        return {
+            **columns,
+            "arrivals.time": np.array([time for time, _ in arrivals], dtype=np.float64),
+            "arrivals.push": np.array([version for _, version in arrivals], dtype=np.int64),
+        }
+
+    @property
+    def pushes(self) -> list[Push]:
+        """Those of this process."""
+        return self.plane.pushes[self.resumed + 1 :]
+
+    def own_page(self) -> bytes:
+        """Its own metrics."""
+        connected = Metric("pilot_xds", "gauge", "Proxies that are connected.")
+        connected.add({}, sum(each.stream is not None for each in self.streams.followers.values()))
+        return exposition([*control_plane_metrics(self.pushes), connected])
 
     def close(self) -> None:
         for listening in (self.following, self.pages):
