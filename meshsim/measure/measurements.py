@@ -13,6 +13,8 @@ from meshsim.measure.grid import Floats, Grid, Window
 from meshsim.measure.sample import Sample
 from meshsim.mesh.control_plane import Push
 
+__all__ = ["Measurements", "Push"]
+
 
 @dataclass(slots=True, kw_only=True)
 class Measurements(ABC):

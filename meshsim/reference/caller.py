@@ -49,6 +49,7 @@ class Caller:
         self._guard(run.scenario)
         self.upstreams: dict[tuple[str, str], Upstream] = {}
         self.has = dict.fromkeys(ALL, 0 if self.connected else -1)
+        self.refuses = False  # what it was sent last
         self.configured: Callable[[], None] | None = None  # what waits for its first configuration
 
     def connect(
@@ -80,26 +81,30 @@ class Caller:
         row = CallRow(request, upstream.edge, number, self.run.clock.now, extra)
         return Call(self.run, self.sidecar, upstream.routes[endpoint], key, row, by_client=caller == CLIENT)
 
-    def receive(self, version: Version, parts: Sequence[str]) -> None:
-        """Take what the control plane sends, unless something newer overtook it."""
+    def receive(self, version: Version, parts: Sequence[str]) -> bool:
+        """Take what the control plane sends, unless something newer overtook it; whether it does."""
         if not self.connected:
             self.run.did["sent to nobody"] += 1
-            return
+            return False
         if any(self.has[part] > version.number for part in parts):
             self.run.did["overtaken"] += 1
-            return
+            return False
         self.has.update(dict.fromkeys(parts, version.number))
         if CLUSTERS in parts:
             for upstream in self.upstreams.values():
                 upstream.learn(version.endpoints[upstream.names[1]], version.scenario)
         if ROUTES in parts:
             self._take(version)
-        if self.configured is not None and min(self.has.values()) >= 0:
-            act, self.configured = self.configured, None
-            act()
+        return True
+
+    @property
+    def newest(self) -> int:
+        """The version of which it has all parts, or newer ones; -1 for none."""
+        return min(self.has.values())
 
     def _take(self, version: Version) -> None:
-        if not version.refused.isdisjoint(self.proxy.callers):
+        self.refuses = not version.refused.isdisjoint(self.proxy.callers)
+        if self.refuses:
             self.run.did["refused a configuration"] += 1
             return
         self._guard(version.scenario)

@@ -74,8 +74,10 @@ class Cluster:
         return self.hosts[number]
 
     def meet(self, replicas: Sequence[Server]) -> None:
-        """Other hosts are there."""
+        """These hosts are there, which may be others than before."""
         before = self.there
+        if [host.replica for host in before] == replicas:
+            return
         fresh = [replica.index for replica in replicas if replica.index not in self.hosts]
         self.there = [self._host(replica) for replica in replicas]
         if isinstance(self.balancer, PeakEwma):

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
+from meshsim.measure.measurements import Push
 from meshsim.random import GENERATE, PUSH, PUSH_ROUTES, PUSHES, Constant, Key, derive
 from meshsim.reference.caller import ALL, CLUSTERS, ROUTES, Caller, Version
 from meshsim.reference.run import Run
 from meshsim.units import UNLIMITED
-
-NO_WORKER = object()
 
 
 @dataclass(eq=False, slots=True)
@@ -29,6 +29,7 @@ class Reader:
     caller: Caller
     key: Key
     made: int = 0  # configurations
+    misses: list[Push] = field(default_factory=list)  # those that it is to get
 
 
 class ControlPlane:
@@ -81,13 +82,19 @@ class ControlPlane:
         if not self.outages:
             self._enqueue(self.readers[caller.proxy.number])
 
+    def disconnect(self, caller: Caller) -> None:
+        """A proxy is no more."""
+        caller.connected = False
+        for push in self.readers[caller.proxy.number].misses:
+            push.proxies -= 1
+
     def go_down(self, event: int) -> None:
         """Nothing is made or sent any more; what is on its way arrives."""
         self.did["queue lost"] += bool(self.queue)
         self.did["configuration lost"] += self.busy
         self.did["push lost"] += self.due is not None
         self.outages.add(event)
-        self.first = self.due = None
+        self.due = None
         self.queue.clear()
         self.shift, self.busy = object(), 0
 
@@ -103,15 +110,15 @@ class ControlPlane:
 
     def _change(self) -> None:
         """Something else is wanted: all are to know, once no more changes come for a while."""
+        now = self.clock.now
+        if self.first is None:
+            self.first = now
         if self.outages:
             return
         if self.settings is None:
             self._push()
             return
-        now = self.clock.now
         self.did["change put off a push"] += self.due is not None
-        if self.first is None:
-            self.first = now
         quiet, latest = now + self.settings.debounce, self.first + self.settings.debounce_max
         self.did["debounce at its most"] += latest < quiet
         due = self.due = object()
@@ -121,15 +128,21 @@ class ControlPlane:
 
     def _push(self) -> None:
         """Make the next version of what is wanted, and send it to all who are connected."""
-        self.first = self.due = None
+        now, connected = self.clock.now, [reader for reader in self.readers if reader.caller.connected]
         refusing = frozenset(service for keys, services in self.refused if keys for service in services)
         self.newest = Version(self.newest.number + 1, self.scenario, self._there(), refusing)
-        for reader in [reader for reader in self.readers if reader.caller.connected]:
+        changed = now if self.first is None else self.first
+        push = Push(self.newest.number, changed, now, proxies=len(connected))
+        self.run.pushes.append(push)
+        self.first = self.due = None
+        for reader in connected:
+            reader.misses.append(push)
+        for reader in connected:
             self._enqueue(reader)
 
     def _enqueue(self, reader: Reader) -> None:
         if isinstance(self.time, Constant) and self.time.mean == 0.0 and self.workers >= UNLIMITED:
-            self._send(reader.caller, self.newest, self._next_key(reader))
+            self._send(reader, self.newest, self._next_key(reader))
         elif reader in self.queue:
             self.did["kept its place"] += 1
         else:
@@ -143,8 +156,11 @@ class ControlPlane:
     def _work(self) -> None:
         """Have free workers make configurations for those who wait."""
         while self.queue and self.busy < self.workers:
-            self.busy += 1
             reader, version, shift = self.queue.popleft(), self.newest, self.shift
+            if not reader.caller.connected:
+                self.did["gone while it waited"] += 1
+                continue
+            self.busy += 1
             key = self._next_key(reader)
 
             def end(
@@ -152,18 +168,30 @@ class ControlPlane:
             ) -> None:
                 if shift is self.shift:
                     self.busy -= 1
+                    self._send(reader, version, key)
                     self._work()
-                    self._send(reader.caller, version, key)
 
             self.clock.after(self.time.draw(key, GENERATE), end)
         self.did["waits for the control plane"] += bool(self.queue)
 
-    def _send(self, caller: Caller, version: Version, key: Key) -> None:
+    def _send(self, reader: Reader, version: Version, key: Key) -> None:
         """Send a proxy its configuration: as one, or clusters and routes apart."""
         parts = ((PUSH, ALL),) if self.ordered else ((PUSH, (CLUSTERS,)), (PUSH_ROUTES, (ROUTES,)))
         for purpose, contents in parts:
             wait = self.delay.draw(key, purpose)
             if wait == 0.0:
-                caller.receive(version, contents)
+                self._arrive(reader, version, contents)
             else:
-                self.clock.after(wait, lambda contents=contents: caller.receive(version, contents))  # type: ignore[misc]
+                self.clock.after(wait, partial(self._arrive, reader, version, contents))
+
+    def _arrive(self, reader: Reader, version: Version, parts: Sequence[str]) -> None:
+        caller = reader.caller
+        if not caller.receive(version, parts):
+            return
+        while reader.misses and reader.misses[0].version <= caller.newest:
+            push = reader.misses.pop(0)
+            push.arrivals.append(self.clock.now)
+            push.nacked += caller.refuses
+        if caller.configured is not None and caller.newest >= 0:
+            act, caller.configured = caller.configured, None
+            act()

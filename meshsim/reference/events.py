@@ -49,7 +49,7 @@ class Events:
     def _shut(self, replica: Replica) -> None:
         """A replica is no more."""
         self._take_down(replica, GONE)
-        replica.caller.connected = False
+        self.plane.disconnect(replica.caller)
 
     def timeline(self) -> Steps[None]:
         """All events in order of time; at one time ends first, then in order of the file; all else after."""

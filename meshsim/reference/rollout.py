@@ -13,6 +13,7 @@ Source: Kubernetes, Deployments: rolling update, ``maxSurge`` and ``maxUnavailab
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 
 from meshsim.reference.control_plane import ControlPlane
 from meshsim.reference.replica import Replica
@@ -38,6 +39,7 @@ class Deployment:
         self.generation = self.surge = self.unavailable = 0
         self.wanted = len(self.own)
         self.at_work = False
+        run.lives.update((replica.index, (0.0, inf)) for replica in self.own)
 
     def change(self, event: Event) -> None:
         """Other replicas are wanted: so many, or new ones."""
@@ -93,6 +95,7 @@ class Deployment:
 
     def _is_ready(self, replica: Replica) -> None:
         self.did["replica ready"] += 1
+        self.run.lives[replica.index] = self.clock.now, inf
         self.ready.add(replica)
         self.plane.add(replica.service, replica.index)
         self.act()
@@ -107,6 +110,10 @@ class Deployment:
         self.ready.remove(replica)
         self.plane.remove(replica.service, replica.index)
         if replica.deployment.drain == 0.0:
-            self.shut(replica)
+            self._end(replica)
         else:
-            self.clock.after(replica.deployment.drain, lambda: self.shut(replica))
+            self.clock.after(replica.deployment.drain, lambda: self._end(replica))
+
+    def _end(self, replica: Replica) -> None:
+        self.run.lives[replica.index] = self.run.lives[replica.index][0], self.clock.now
+        self.shut(replica)

@@ -51,9 +51,10 @@ class Upstream:
         self.routes = {endpoint: Route(self, endpoint, run.scenario) for endpoint in endpoints}
         self.budget = self._new_budget()
         self.clusters: dict[str | None, Cluster] = {}
-        self.told = self._named(run.scenario)  # the clusters that it may have hosts of
+        self.told = set(self._named(run.scenario))  # the clusters that it may have hosts of
         self._grid = 0
         self._watch()
+        self._make(run.scenario)
 
     def cluster(self, version: str | None) -> Cluster:
         """The hosts of one version, or of all: two clusters that know nothing of each other."""
@@ -71,10 +72,15 @@ class Upstream:
             )
         return self.clusters[version]
 
-    def _named(self, scenario: Scenario) -> set[str | None]:
-        """The clusters that the policies of the edge's routes send anybody to."""
+    def _named(self, scenario: Scenario) -> dict[str | None, None]:
+        """The clusters that the policies of the edge's routes send anybody to, in their order."""
         splits = [scenario.policy(*self.names, endpoint).split for endpoint in self.routes]
-        return {version for split in splits for version in split or (None,)}
+        return dict.fromkeys(version for split in splits for version in split or (None,))
+
+    def _make(self, scenario: Scenario) -> None:
+        """Have all clusters that policies send anybody to."""
+        for version in self._named(scenario):
+            self.cluster(version)
 
     def _hosts(self, version: str | None) -> list[Server]:
         """Those of a cluster: none until it was told of it."""
@@ -83,7 +89,7 @@ class Upstream:
 
     def learn(self, there: Sequence[int], scenario: Scenario) -> None:
         """Hear from the control plane which endpoints there are, and which clusters."""
-        before, self.told = self.told, self.told | self._named(scenario)
+        before, self.told = self.told, self.told.union(self._named(scenario))
         changed, self.there = self.there != tuple(there), tuple(there)
         known = [version for version in self.clusters if version in before] if changed else []
         for version in known + [version for version in self.clusters if version in self.told - before]:
@@ -99,6 +105,7 @@ class Upstream:
         self._push(scenario.policy(*self.names))
         for route in self.routes.values():
             route.push(scenario)
+        self._make(scenario)
         if scenario.secures(*self.names) != self.secure:
             self.run.did["mode: drained"] += 1
             self.secure = not self.secure

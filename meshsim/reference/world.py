@@ -98,5 +98,7 @@ class World:
             ejections=run.ejections,
             connections=run.connections,
             certificates=None if run.scenario.mesh.mtls is None else run.certificates,
+            pushes=run.pushes,
+            lives=[(replica, *life) for replica, life in run.lives.items()] if self.topology.rolls else [],
             interrupted=interrupted,
         )

@@ -122,7 +122,7 @@ class Receiver(Subscriber):
                 self._refused.add(version)
         whole, clusters, routes = parts
         newest = max(whole, min(clusters, routes))
-        return newest, newest not in self._refused
+        return newest, max(whole, routes) not in self._refused
 
     @abstractmethod
     def find(self, configuration: Configuration, now: float) -> None:
