@@ -88,7 +88,7 @@ def kills(number: int, rate: float) -> None:
 
     def kill(mesh: LiveMesh) -> None:
         draw = random.Random(7)
-        while len(killed) < number:
+        while len(killed) < number and mesh.now < duration - 8:
             time.sleep(draw.uniform(0.02, 1.0))
             pid = mesh.control.pid
             if pid and pid not in killed:
