@@ -3,7 +3,7 @@
     python -m tests.benchmarks.bench_push          20 pushes to 60 proxies, then 100 kills, under load
     python -m tests.benchmarks.bench_push --kills 20 --proxies 20
 
-Prints for pushes the time from the order to the answer that all have it, and for both how many requests failed.
+Prints for pushes the time from the order to the answer that all have it, and for both how many requests fail.
 Kills come at random times; certificates live for seconds, and are renewed between them.
 """
 
