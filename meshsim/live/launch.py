@@ -243,7 +243,9 @@ class LiveMesh:
         self.proxies.start(self.base)
         self.cluster.begin(self.base)
         for member in self._members:
-            member.send({"start": self.base})
+            if member is not self.control.member:
+                member.send({"start": self.base})
+        self.control.begin(self.base)
         self.control.announce({"scenario": self.scenario.name, "pid": os.getpid()})
         while self.now < 0.0:
             self.handle(-self.now)
@@ -310,16 +312,16 @@ class LiveMesh:
         if message.get("troubles"):
             self.troubles[process.name] = message["troubles"]
         if process is self.control.member:
-            self._hear_control_plane(process, message)
+            self._hear_control_plane(message)
         elif self.cluster.heard(process, message) and "rows" in message:
             self._rows[key] = process.rows(message["rows"])
 
-    def _hear_control_plane(self, member: Member, message: Message) -> None:
+    def _hear_control_plane(self, message: Message) -> None:
         """A control plane that takes over is told all; and what it wants of the cluster is done."""
         if "listening" in message:
             self.control.tell_everything(self.addresses(CONTROL_PLANE, THE_MESH))
         elif "ready" in message:
-            member.send({"start": self.base})
+            self.control.begin(self.base)
         elif "scale" in message:
             self.cluster.scale(message["scale"])
 

@@ -182,7 +182,7 @@ SERVED = (12.0, 200, "")
 
 
 def test_a_scaled_service_starts_leaves_and_drains(simulate: Simulate) -> None:
-    """a/1 starts at 100, asks for its configuration at 150, has it and is ready at 170, is known at 190. It
+    """a/1 starts at 100, has its configuration at 120, is ready at 150, and is known at 170. It
     leaves at 500, which is known at 520; what came to it at 511 it has done at 521."""
     scenario = scene(
         10, 160, 165, 200, 215, 510, 600,
@@ -195,9 +195,9 @@ def test_a_scaled_service_starts_leaves_and_drains(simulate: Simulate) -> None:
     )  # fmt: skip
     records = simulate(scenario)
     assert outcomes(records) == [SERVED] * 7
-    assert lives(records) == [("a/0", 0, INF), ("a/1", 170, 530)]
+    assert lives(records) == [("a/0", 0, INF), ("a/1", 150, 530)]
     assert [push.version for push in records.pushes] == [1, 2]
-    assert [round(push.begun * 1000, 6) for push in records.pushes] == [170, 500]
+    assert [round(push.begun * 1000, 6) for push in records.pushes] == [150, 500]
     assert records.attempts.replica.tolist() == [0, 0, 0, 1, 0, 1, 0]
 
 
@@ -221,7 +221,7 @@ def test_a_drain_that_is_longer_than_the_push_loses_nothing(simulate: Simulate) 
     )  # fmt: skip
     records = simulate(scenario)
     assert outcomes(records) == [SERVED] * 4
-    assert lives(records) == [("a/0", 0, 175), ("a/1", 115, INF)]
+    assert lives(records) == [("a/0", 0, 170), ("a/1", 110, INF)]
 
 
 def test_a_replica_is_never_ready_while_the_control_plane_is_down(simulate: Simulate) -> None:
