@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import app, example, reporting_errors, stopping
+from meshsim.cli.app import app, example, reporting_errors, say, stopping
 from meshsim.cli.run import Out, present_run, run_code
 from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
     from meshsim.live.launch import LiveMesh
+    from meshsim.measure.traces import TraceExport
 
 Proxy = Annotated[str, Option(metavar="NAME", help="meshsim, or envoy for a real Envoy at every replica.")]
 Seed = Annotated[int | None, Option(help="Of all draws, instead of the scenario's.")]
@@ -46,6 +47,7 @@ def live(
     access_log: AccessLog = None,
     host: Host = "127.0.0.1",
     certificates: Certificates = None,
+    otlp: options.Otlp = None,
     out: Out = None,
     formats: options.Formats = None,
     dpi: options.Dpi = None,
@@ -82,19 +84,27 @@ def live(
                 _show(message)
 
         common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or ()}
-        common |= {"access_log": access_log, "host": host, "ready": ready}
+        common |= {"access_log": access_log, "host": host, "ready": ready, "otlp": otlp}
         with watch.dashboard(quiet=quiet or as_json) as shown:
             common |= {"progress": None if shown is None else shown.say, "watch": shown}
             if no_load:
                 if out is not None or check:
                     raise MeshsimError("with --no-load nothing is measured; leave out --out and --check")
-                serve_live(scenario, **common)
+                _tell(serve_live(scenario, **common), as_json)
                 return
             if out is not None:
                 files.prepare(out, scenarios=files.RUN)
             result = run_live(scenario, interrupted=stopping, **common)
         present_run(result, output)
     raise Exit(run_code(result, check=check))
+
+
+def _tell(sent: TraceExport | None, as_json: bool) -> None:
+    """What became of the spans of a mesh that only served."""
+    if sent is not None and as_json:
+        print(json.dumps({"traces": sent.as_dict()}), flush=True)
+    for words in [] if sent is None else sent.words():
+        say(words)
 
 
 def _show(message: dict[str, Any]) -> None:

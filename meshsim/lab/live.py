@@ -17,6 +17,7 @@ from meshsim.lab.jobs.interrupt import Interrupt, interruptible, orderly
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
+from meshsim.lab.traces import LiveTraces, traces_to, with_traces
 from meshsim.live.child import ROLES
 from meshsim.live.launch import LiveMesh, Options, Progress
 from meshsim.live.machine import Usage
@@ -26,6 +27,7 @@ from meshsim.live.understood import refuse_unknown
 from meshsim.measure.disturbance import BUSY, Lag, LiveConditions, MachineUse
 from meshsim.measure.parts import ServiceSummary
 from meshsim.measure.summary import summarise
+from meshsim.measure.traces import TraceExport
 from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.advice import advise
@@ -60,6 +62,7 @@ def run_live(
     host: str = "127.0.0.1",
     out: str | Path | None = None,
     roles: Mapping[str, str] | None = None,
+    otlp: str | None = None,
     progress: Progress | None = None,
     ready: Watch | None = None,
     watch: Watch | None = None,
@@ -76,6 +79,7 @@ def run_live(
         access_log: folder for the proxies' access logs; None writes none.
         host: address that everybody listens on.
         roles: where the class of each role is, for those who have their own.
+        otlp: URL of an OTLP receiver, which is sent the spans as they come.
         progress: called with what is being done, in words.
         ready: is called once with the mesh, when it serves and its load begins.
         watch: is called twice a second with the running mesh.
@@ -88,12 +92,14 @@ def run_live(
     chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
-    asked = options_of(chosen, proxy, host, access_log, roles)
-    with orderly(), LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
+    traces = traces_to(otlp, chosen, proxy)
+    asked = options_of(chosen, proxy, host, access_log, roles, traces)
+    with orderly(), traces, LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
             mesh.start()
+            traces.began = mesh.began
             if ready is not None:
                 ready(mesh)
             ending = _watch(mesh, stop, watch)
@@ -102,6 +108,8 @@ def run_live(
             stop.give_up_if_pressed_twice()
     merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
     result = _result(chosen, merged, conditions(merged, mesh, busy))
+    if (sent := traces.report()) is not None:
+        result = replace(result, numbers=with_traces(result.numbers, sent))
     if out is not None:
         result.save(out, **options)
     return result
@@ -117,20 +125,24 @@ def serve_live(
     access_log: str | Path | None = None,
     host: str = "127.0.0.1",
     roles: Mapping[str, str] | None = None,
+    otlp: str | None = None,
     progress: Progress | None = None,
     ready: Watch | None = None,
     watch: Watch | None = None,
-) -> None:
+) -> TraceExport | None:
     """Runs a scenario's mesh without its load, for clients from outside, until Ctrl-C or SIGTERM.
 
     The arguments and errors are those of `run_live`; `ready` is called once, when the mesh serves.
+    Returns what became of the spans, if they were sent.
     """
     chosen = seeded(load(scenario, overrides), seed)
-    options = options_of(chosen, proxy, host, access_log, roles, load=False)
-    with orderly(), LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+    traces = traces_to(otlp, chosen, proxy)
+    options = options_of(chosen, proxy, host, access_log, roles, traces, load=False)
+    with orderly(), traces, LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
             mesh.start()
+            traces.began = mesh.began
             if ready is not None:
                 ready(mesh)
             while not stop.pressed:
@@ -138,6 +150,7 @@ def serve_live(
                 if watch is not None:
                     watch(mesh)
         mesh.stop()  # so that access logs are whole
+    return traces.report()
 
 
 def seeded(scenario: Scenario, seed: int | None) -> Scenario:
@@ -152,6 +165,7 @@ def options_of(
     host: str,
     access_log: str | Path | None,
     roles: Mapping[str, str] | None,
+    traces: LiveTraces | None = None,
     *,
     load: bool = True,
 ) -> Options:
@@ -165,7 +179,9 @@ def options_of(
     refuse_unknown(scenario)
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
-    return Options(proxy, load, load, log, own_address(host), roles or ROLES)
+    return Options(
+        proxy, load, load, log, own_address(host), roles or ROLES, None if traces is None else traces.sink
+    )
 
 
 def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:
@@ -193,7 +209,7 @@ def conditions(merged: Merged, mesh: LiveMesh, machine: MachineUse | None) -> Li
     cores |= {role: 0.0 for role, _ in mesh.cpu}
     for (role, _), used in mesh.cpu.items():
         cores[role] += used / lasted
-    return LiveConditions(_lag(merged.lag), _lag(merged.timer_lag), cores, machine, mesh.troubles)
+    return LiveConditions(_lag(merged.lag), _lag(merged.timer_lag), cores, machine, mesh.troubles, mesh.began)
 
 
 def _lag(samples: NDArray[np.float64]) -> Lag | None:

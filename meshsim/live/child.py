@@ -6,6 +6,7 @@
     launcher ◄── ready ───────── child
     launcher ── start ─────────► child      when scenario time 0 is, on the monotonic clock
     launcher ◄── stats, done ─── child      twice a second; a load generator when its load is over
+    launcher ◄── spans ───────── child      with the stats, if they are wanted; the last after stop
     launcher ── stop ──────────► child
     launcher ◄── cpu, troubles ─ child      what it has used, and what went wrong in it
     launcher ◄── rows ────────── child      what it has recorded, as an .npz; then it exits
@@ -40,6 +41,7 @@ from numpy.typing import NDArray
 from meshsim.live import Address, Message
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.loops import new_loop
+from meshsim.live.spans import SpanFeed
 from meshsim.live.troubles import look_for_descriptors, troubles, watch
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
@@ -56,6 +58,7 @@ class Spec:
     It listens on `host`; `keep` says whether rows are wanted in the end; `context` names the header by which
     calls are known, a secret of the run (`meshsim.live.context`). The authority gets the hashes of `tokens`,
     each with number and name of its proxy, and whether the last second of a certificate counts: `inclusive`.
+    `spans` says that spans are wanted as they come.
     """
 
     role: str
@@ -68,6 +71,7 @@ class Spec:
     context: str = "x-meshsim"
     tokens: dict[str, tuple[int, str]] = field(default_factory=dict)
     inclusive: bool = True
+    spans: bool = False
 
     @classmethod
     def of(cls, message: Message) -> Spec:
@@ -112,6 +116,7 @@ class Role:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.done: asyncio.Event | None = None
+        self.feed: SpanFeed | None = None
 
     async def listen(self) -> dict[str, Any]:
         """Binds its ports, and says which."""
@@ -166,10 +171,15 @@ class Channel:
             select.select([], [self._outgoing], [])
             self._write()
 
-    def offer(self, message: Message) -> None:
+    @property
+    def free(self) -> bool:
+        """Whether all has been taken."""
+        return not self._unsent
+
+    def offer(self, message: Message, payload: bytes = b"") -> None:
         """Sends a message, unless the last is not taken yet: a stopped launcher must not stop the mesh."""
         if not self._unsent:
-            self._unsent = memoryview(_line(message))
+            self._unsent = memoryview(_line(message) + payload)
             self._write()
             if self._unsent and self._loop is not None:
                 self._loop.add_writer(self._outgoing, self._write)
@@ -240,6 +250,8 @@ class Child:
         for report in reports:
             report.cancel()
         role.close()
+        if role.feed is not None and role.spec.spans:
+            channel.send(*_spans(role.feed))
         channel.send({"troubles": dict(troubles)})
         payload = packed(role.rows()) if role.spec.keep else b""
         channel.send({"rows": len(payload), "crc": zlib.crc32(payload)}, payload)
@@ -248,14 +260,28 @@ class Child:
         while True:  # at once: whoever waits for all to settle must know of all
             look_for_descriptors()
             stats = self._role.stats()
-            if stats is not None:
-                self._channel.offer({"stats": stats})
+            message, payload = {} if stats is None else {"stats": stats}, b""
+            feed = self._role.feed
+            if feed is not None and self._channel.free:
+                more, payload = _spans(feed)
+                message |= more
+            elif feed is not None:
+                feed.hold()
+            if message:
+                self._channel.offer(message, payload)
             await asyncio.sleep(STATS_INTERVAL)
 
     async def _await_done(self) -> None:
         if self._role.done is not None:
             await self._role.done.wait()
             self._channel.send({"done": True})
+
+
+def _spans(feed: SpanFeed) -> tuple[Message, bytes]:
+    """The message that brings new spans, and what follows it; an empty one if there are none."""
+    payload, lost = feed.take(), feed.lost
+    feed.lost = 0
+    return ({"spans": len(payload), "lost": lost} if payload or lost else {}), payload
 
 
 def collect_seldom() -> None:

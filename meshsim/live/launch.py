@@ -42,6 +42,8 @@ AUTHORITY, OUTSIDER = "authority", "outsider"
 """The role of the certificate authority; and who else may have a certificate, that of the client."""
 PROBE_INTERVAL = 0.05
 
+SpanSink = Callable[[str, bytes, int], None]
+"""Is called with a process's id, its new spans as `live.spans.read` reads them, and how many it has lost."""
 Progress = Callable[[str], None]
 """Is called with what is being done, in a few words."""
 
@@ -51,7 +53,7 @@ class Options:
     """How a mesh is run: behind which `proxy` (``meshsim`` or ``envoy``), and where it listens.
 
     Without `load` it only serves; `keep`: rows are kept; `access_log` is a folder; `roles` says where the
-    class of each role is.
+    class of each role is; `spans` gets what processes hand over as they run.
     """
 
     proxy: str = "meshsim"
@@ -60,6 +62,7 @@ class Options:
     access_log: Path | None = None
     host: str = "127.0.0.1"
     roles: Mapping[str, str] = field(default_factory=lambda: ROLES)
+    spans: SpanSink | None = None
 
 
 class LiveMesh:
@@ -68,7 +71,7 @@ class LiveMesh:
     Attributes:
         listeners: of every proxy, by id; ``client/0`` is the client's.
         apps: where every replica's application listens, by id.
-        base: scenario time 0 on the monotonic clock, s.
+        base: scenario time 0 on the monotonic clock, s; `began` is the same, s since 1970.
         stats: what each process has last reported, by (role, id).
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
@@ -85,6 +88,7 @@ class LiveMesh:
         self.listeners: dict[str, Listeners] = {}
         self.apps: dict[str, Address] = {}
         self.base = 0.0
+        self.began = 0.0
         self.stats: dict[tuple[str, str], Message] = {}
         self.done = False
         self.cpu: dict[tuple[str, str], float] = {}
@@ -184,6 +188,7 @@ class LiveMesh:
         folder = str(self.keeper.folder)  # of the files that the scenario's text names
         spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}
         spec |= {"host": self.options.host, "keep": self.options.keep, "context": self._context}
+        spec["spans"] = self.options.spans is not None
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
         member.send(spec | dict(more or {}))
         return member
@@ -234,6 +239,7 @@ class LiveMesh:
         self.base = time.monotonic() + LEAD
         if self.enrolments:  # the times of certificates are whole seconds
             self.base += -(time.time() + LEAD) % 1.0
+        self.began = time.time() + self.base - time.monotonic()
         self.proxies.start(self.base)
         for member in self._members:
             member.send({"start": self.base})
@@ -289,6 +295,8 @@ class LiveMesh:
         if "stats" in message:
             self.stats[key] = message["stats"]
             self._heard_at[key] = time.monotonic()
+        if "spans" in message and self.options.spans is not None:
+            self.options.spans(key[1], message["spans"], message["lost"])
         if "done" in message:
             self.done = True
         if "cpu" in message:

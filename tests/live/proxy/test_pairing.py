@@ -157,7 +157,7 @@ def test_what_is_over_is_forgotten_in_time() -> None:
     table = Pairing()
     for key in range(1, 2 * KEPT):
         table.end(serving(table, key, f"{key}", b"%d" % key), answered=key % 2 == 0)
-    assert len(table._by_key) == KEPT
+    assert len(table._by_span) == KEPT
     assert len(table._by_name) == KEPT  # two names of each that was not answered
 
 
