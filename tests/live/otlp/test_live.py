@@ -117,6 +117,7 @@ def test_a_program_that_passes_traceparent_on_is_in_the_tree(tmp_path: Path) -> 
     scenario = loads(
         f"""
 name: p
+mesh: {{dataplane: sidecar}}
 duration: 1s
 services:
   front: {{time: 1ms, script: [{{call: api}}], live: {{command: ["{sys.executable}", program.py]}}}}
