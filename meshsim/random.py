@@ -1,18 +1,17 @@
 """Counter-based keyed draws: the same numbers in every engine, in any order of execution.
 
-A draw is a pure function of a 64-bit *key* and a *purpose*. Keys form a tree: the seed's children are
-the loads, theirs the requests, theirs the attempts, theirs the child calls. So no draw depends on what
-else was drawn before: both engines, the reference model and the live services see the same service
-time for the same attempt, and a changed policy does not shift the arrivals (common random numbers).
+A draw is a pure function of a 64-bit *key* and a *purpose*. Keys form a tree: the seed's children are the
+loads, theirs the requests, theirs the attempts, theirs the child calls. So no draw depends on what else was
+drawn before: all engines and the live services see the same service time for the same attempt, and a changed
+policy does not shift the arrivals (common random numbers).
 
 The mixer is splitmix64's finaliser. Children and draws step by two different odd constants, so that a child's
 key is never the bits of a draw (for tags below 2^41 and purposes below 200,000). A distribution that needs
-several uniforms takes the 64 bits of its own draw as their key, never a child. Normals come from one each.
+several uniforms takes the bits of its own draw as their key. Normals come from one each.
 
 Sources:
-    Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014 (the mixer is
-    Stafford's variant 13). Wichura, Algorithm AS 241, Applied Statistics 37 (1988): the normal quantile.
-    Marsaglia and Tsang, A Simple Method for Generating Gamma Variables, ACM TOMS 26 (2000).
+    Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014 (the mixer: Stafford's
+    variant 13). Wichura, AS 241, Applied Statistics 37 (1988). Marsaglia and Tsang, ACM TOMS 26 (2000).
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from __future__ import annotations
 from math import exp, fabs, gamma, log, log1p, pow, sqrt
 from typing import final
 
-Key = int
-"""A 64-bit unsigned key."""
+Key = int  # of 64 bits, unsigned
 
 MASK: Key = 0xFFFFFFFFFFFFFFFF
 STEP_DRAW: Key = 0x9E3779B97F4A7C15  # odd part of 2^64 / golden ratio
@@ -50,7 +48,7 @@ PROXY_RESPONSE = 16  # of an attempt: the response's pass through the upstream's
 SERVICE = 17  # of an attempt: the replica's own time
 ERROR = 18  # of an attempt: whether the replica fails by itself
 START = 19  # of a proxy: where round robin begins
-PUSH = 20  # of a proxy: (proxy, event) how long a configuration push takes to reach it
+PUSH = 20  # of a configuration that is made for a proxy: how long it takes to reach it
 SAMPLE = 21  # of a request: whether its spans are kept
 ENDPOINT = 22  # of a request: which endpoint of a load's it asks for
 CONNECT = 23  # of a connection: how long it takes to open
@@ -63,6 +61,8 @@ HANDSHAKE_OUT = 29  # of a connection: latency of a handshake's messages to the 
 HANDSHAKE_BACK = 30  # of a connection: latency of those back
 HANDSHAKE_IN = 31  # of a connection: the handshake's pass through the upstream's sidecar
 HANDSHAKE = 32  # of a connection: the handshake's pass through the caller's sidecar
+GENERATE = 33  # of a configuration: how long the control plane takes to make it
+PUSH_ROUTES = 34  # of a configuration: how long its routes take, where they travel apart
 BALANCE = 64  # of an attempt: the balancer's i-th choice is BALANCE + i
 LOSS_OUT = 1 << 16  # of an attempt: whether its n-th transmission is lost is LOSS_OUT + n
 LOSS_BACK = 1 << 17  # of an attempt: whether the response's n-th transmission is lost
@@ -75,6 +75,7 @@ REPEAT = 1 << 33  # the r-th repetition of a call step, from 1, is child REPEAT 
 CONNECTIONS = 1 << 34  # the connections of a proxy come from the child CONNECTIONS of its key
 REPICK = 1 << 35  # of an attempt: its n-th choice of another host draws from child REPICK + n
 CERTIFICATES = 1 << 36  # the certificates of a proxy come from the child CERTIFICATES of its key
+PUSHES = 1 << 37  # the configurations that are made for a proxy are children of the child PUSHES of its key
 
 
 def mix(z: Key) -> Key:
@@ -102,8 +103,7 @@ def bits(key: Key, purpose: int) -> Key:
 def normal(key: Key, purpose: int) -> float:
     """A standard normal, by inversion of one uniform.
 
-    NOTE: 52 bits and half a step, which is exact. With 53 the largest would round to 1, where the quantile is
-    infinite.
+    NOTE: 52 bits and half a step, which is exact. With 53 the largest would round to 1: an infinite quantile.
     """
     u = (mix((key + (purpose + 1) * STEP_DRAW) & MASK) >> 12) * 2.220446049250313e-16
     return normal_quantile(u + 1.1102230246251565e-16)

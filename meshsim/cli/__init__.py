@@ -7,9 +7,9 @@ could not be written, 130 after Ctrl-C, and where `live` was ended by SIGTERM.
 Whatever is slow to import is imported by the verb that needs it, so that ``meshsim --help`` answers at once.
 """
 
-# ruff: noqa: I001, F401 - each module registers its verbs, and their order is that of --help
-from meshsim.cli import init, run, batch, sweep, compare, capacity, live, validate, look, access, imports
-from meshsim.cli import export
+# ruff: noqa: F401, I001 - each module registers its verbs, and their order is that of --help
+from meshsim.cli import init, run, batch, sweep, compare, capacity
+from meshsim.cli import live, steer, validate, look, access, imports, export, export_otlp
 from meshsim.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, TextIO, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TextIO, Unpack
 
 import typer
+import typer.core
 
 from meshsim import version
 from meshsim.errors import MeshsimError, ScenarioError, printable
@@ -26,8 +27,19 @@ if TYPE_CHECKING:
 
 MISSED, BAD, INTERRUPTED = 1, 2, 130
 
+
+class Verbs(typer.core.TyperGroup):
+    """Verbs, some of two words: what follows the first may be a verb of its own, such as ``live set``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Finds the verb that the arguments begin with."""
+        both = " ".join(args[:2])
+        return super().resolve_command(ctx, [both, *args[2:]] if both in self.commands else args)
+
+
 app = typer.Typer(
     name="meshsim",
+    cls=Verbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would double the time that --help takes

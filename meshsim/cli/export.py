@@ -1,56 +1,64 @@
-"""The verb ``export``, which has a verb of its own for each form that others read."""
+"""The verb ``export``: files for other programs."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Exit, Option, Typer
+import typer
+from typer import Argument, Option
 
-from meshsim.cli import options
-from meshsim.cli.app import MISSED, app, example, reporting_errors, say, show
+from meshsim.cli.app import app, example, reporting_errors, show
 
-exports = Typer(no_args_is_help=True, help="Turn results into what other tools read.")
-app.add_typer(exports, name="export")
+export = typer.Typer(
+    no_args_is_help=True,
+    help="Write files for programs that watch meshes.",
+)
+app.add_typer(export, name="export")
+
+To = Annotated[
+    Path | None, Option("-o", "--output", metavar="FILE", help="Write it there, not to the screen.")
+]
+Source = Annotated[
+    str,
+    Argument(
+        metavar="SOURCE",
+        help="URL of a control plane, or a file with the first line of live --json (- for stdin).",
+    ),
+]
+EachProxy = Annotated[
+    bool, Option("--each-proxy", help="Scrape every proxy's own page, not the control plane's merged one.")
+]
 
 
-@exports.command(epilog=example("meshsim export otlp out --to http://127.0.0.1:4318"))
-def otlp(
-    run: Annotated[Path, Argument(metavar="RUN_DIR", help="What run --out or live --out has written.")],
-    to: Annotated[
-        str | None, Option(metavar="URL", help="Send to this OTLP receiver instead of writing files.")
-    ] = None,
-    out: Annotated[
-        Path | None, Option(metavar="DIR", help="Folder for the files; RUN_DIR if not given.")
-    ] = None,
-    form: Annotated[
-        str,
-        Option(
-            "--form",
-            metavar="NAME",
-            help="Of files: protobuf, or json (a line a batch).",
-            autocompletion=lambda: ["protobuf", "json"],
-        ),
-    ] = "protobuf",
-    as_json: options.AsJson = False,
-) -> None:
-    """Export the spans of a run as OpenTelemetry traces.
+@export.command(epilog=example("meshsim export scrape http://127.0.0.1:15014 -o prometheus.yml"))
+def scrape(source: Source, each_proxy: EachProxy = False, output: To = None) -> None:
+    """Write a Prometheus configuration that scrapes a running mesh."""
+    with reporting_errors(as_json=False):
+        from meshsim.lab.observe.scrape import configuration  # noqa: PLC0415 - slow to import
 
-    Times of a live run are those at which it ran. A simulation is shown as if it had ended when its results
-    were saved. Exit with 1 if the receiver did not take all spans.
+        _give(configuration(source, each_proxy=each_proxy), output)
+
+
+@export.command(epilog=example("meshsim export dashboard -o meshsim.json"))
+def dashboard(output: To = None) -> None:
+    """Write a Grafana dashboard for live meshes and simulated runs.
+
+    It shows the golden signals by service and by edge, retries, ejections and breakers, mutual TLS, and the
+    control plane. Import it in Grafana, and choose the Prometheus that scrapes the mesh.
     """
-    with reporting_errors(as_json):
-        from meshsim.lab.traces import export_otlp  # noqa: PLC0415
+    with reporting_errors(as_json=False):
+        from meshsim.lab.observe import dashboard as made  # noqa: PLC0415 - slow to import
 
-        sent, written = export_otlp(run, to=to, out=out, form=form)
-    if as_json:
-        print(json.dumps({"traces": None if sent is None else sent.as_dict(), "files": [*map(str, written)]}))
-    elif sent is None:
-        show(f"Written: {', '.join(map(str, written))}")
-    else:
-        show(f"Sent {sent.sent:,} spans to {sent.url}")
-    if sent is not None:
-        for words in sent.words():
-            say(words)
-        raise Exit(MISSED if sent.words() else 0)
+        _give(made.dashboard(), output)
+
+
+def _give(text: str, output: Path | None) -> None:
+    """Prints a file, or writes it."""
+    if output is None:
+        for line in text.splitlines():
+            show(line)
+        return
+    from meshsim.lab import files  # noqa: PLC0415 - slow to import
+
+    files.write(files.prepare(output.parent, "-o"), {output.name: text})

@@ -25,6 +25,14 @@ NoLoad = Annotated[
 AccessLog = Annotated[
     Path | None, Option(metavar="DIR", help="Folder for the proxies' access logs, JSON lines.")
 ]
+Intercept = Annotated[
+    bool,
+    Option(
+        "--intercept",
+        help="Linux: each replica in a network namespace of its own, where its calls go to its sidecar by"
+        " themselves: no HTTP_PROXY, no URL variables. Needs nft, but not root.",
+    ),
+]
 Certificates = Annotated[
     Path | None,
     Option(
@@ -46,6 +54,7 @@ def live(
     overrides: options.Overrides = None,
     access_log: AccessLog = None,
     host: Host = "127.0.0.1",
+    intercept: Intercept = False,
     certificates: Certificates = None,
     otlp: options.Otlp = None,
     out: Out = None,
@@ -60,6 +69,7 @@ def live(
 
     Each replica is a process, and beside it a proxy that applies the policies. A table shows how it goes; the
     results are those of run, in the same files. With --json the first line says where everybody listens.
+    While it runs, meshsim live set and meshsim live scale change it.
 
     Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one aborts.
     However it ends, no process, port or file is left.
@@ -84,7 +94,8 @@ def live(
                 _show(message)
 
         common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or ()}
-        common |= {"access_log": access_log, "host": host, "ready": ready, "otlp": otlp}
+        common |= {"access_log": access_log, "host": host, "intercept": intercept, "ready": ready}
+        common["otlp"] = otlp
         with watch.dashboard(quiet=quiet or as_json) as shown:
             common |= {"progress": None if shown is None else shown.say, "watch": shown}
             if no_load:
@@ -113,6 +124,10 @@ def _show(message: dict[str, Any]) -> None:
     out = terminal.console()
     for service, url in message["entry"].items():
         out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
+    out.print(f"control plane: [bold]{terminal.escape(message['control_plane']['url'])}[/]")
     terminal.show(out, watch.proxies_sheet(message))
+    pod = next((each["pod"] for each in message["proxies"] if "pod" in each), None)
+    if pod is not None:
+        out.print(f"a shell in a pod: nsenter -t {pod} -U -n -m --preserve-credentials sh")
     for what, path in message.get("certificates", {}).items():
         out.print(f"{what}: {terminal.escape(path)}")

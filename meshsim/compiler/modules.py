@@ -103,6 +103,7 @@ LIVE = [
     "meshsim.live.clock",
     "meshsim.live.context",
     "meshsim.live.pool",
+    "meshsim.live.tls.channel",
     "meshsim.live.transport",
     "meshsim.live.proxy.series",
     "meshsim.live.proxy.access",

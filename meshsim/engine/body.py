@@ -58,7 +58,8 @@ class Body(ABC):
         self.limit = scenario.duration + scenario.drain_limit
         check_resolution(self.limit)
         custom = Custom(balancers or {}, retry_rules or {})
-        self.mesh: Mesh = build(scenario, self.seed, clock, custom)
+        self.mesh: Mesh
+        self.mesh, self.control = build(scenario, self.seed, clock, custom)
         self.complete = False
         self.interrupted = False
         self.left: list[Event | None] = []
@@ -118,8 +119,8 @@ class Body(ABC):
     def records(self) -> Measurements:
         """What has happened so far."""
         return records(
-            self.scenario, self.mesh, self.engine, self.seed, self.now, self.complete, self.interrupted,
-            self.events,
+            self.scenario, self.mesh, self.control, self.engine, self.seed, self.now, self.complete,
+            self.interrupted, self.events,
         )  # fmt: skip
 
 

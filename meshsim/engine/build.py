@@ -5,6 +5,7 @@ from __future__ import annotations
 from meshsim.measure.grid import Grid
 from meshsim.mesh.certificate import Authority
 from meshsim.mesh.clock import Clock
+from meshsim.mesh.fleet import Fleet, Place
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.load import Client
 from meshsim.mesh.mesh import Mesh
@@ -17,15 +18,16 @@ from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.scenario import model
-from meshsim.scenario.events import schedule_events
+from meshsim.scenario.events import Control, schedule_events
 from meshsim.scenario.guards import Guards
 from meshsim.scenario.machines import ConfiguredProxy, Custom
 from meshsim.scenario.parts import agent, link, queue, sources, station, workload
+from meshsim.scenario.push import Publisher, control_plane
 from meshsim.scenario.topology import Topology
 
 
-def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> Mesh:
-    """A mesh, its events and loads on the clock."""
+def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> tuple[Mesh, Control]:
+    """A mesh, its events and loads on the clock, and what controls it."""
     topology = Topology(scenario)
     recorder = new_recorder(topology)
     rows = scenario.keep == "records"
@@ -43,16 +45,18 @@ def build(scenario: model.Scenario, seed: int, clock: Clock, custom: Custom) -> 
     _add_replicas(mesh, topology)
     guards = Guards(topology)
     proxies = [ConfiguredProxy(proxy, topology, custom, guards) for proxy in mesh.proxies]
+    control = _control(mesh, topology, proxies)
     schedule_events(
-        topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies, authority=mesh.authority
-    )
+        topology, clock, replicas=mesh.replicas, links=mesh.links, proxies=proxies, authority=mesh.authority,
+        control=control,
+    )  # fmt: skip
     for number, load in enumerate(scenario.load):
         routes = {
             name: each.route for name, each in proxies[0].upstreams[model.CLIENT, load.to].routes.items()
         }
         mesh.sources.extend(sources(client, routes, seed, number, load))
     mesh.begin()
-    return mesh
+    return mesh, control
 
 
 def _add_links(mesh: Mesh, topology: Topology) -> None:
@@ -84,8 +88,37 @@ def _add_replicas(mesh: Mesh, topology: Topology) -> None:
             queue(place.deployment), mesh.proxies[topology.proxy_of(place).number], gauges[0], gauges[1],
             topology.first_place[place.number],
         )  # fmt: skip
+        replica.downs = int(place.added)
         mesh.replicas[place.name] = replica
         mesh.network.replicas.append(replica)
+
+
+def _control(mesh: Mesh, topology: Topology, proxies: list[ConfiguredProxy]) -> Control:
+    """The control plane of a simulated mesh, and its replicas that come and go."""
+    fleets: list[Fleet] = []
+    at_start = topology.endpoints_at_start
+    publisher = Publisher(topology.scenario, lambda: fleets[0].endpoints if fleets else at_start)
+    plane = control_plane(topology, mesh.clock, publisher)
+    places = topology.replicas
+    added = {topology.proxy_of(place).number for place in places if place.added}
+    mesh.present = len(proxies) - len(added)
+    subscriptions = [
+        proxy.follow(plane, publisher, connected=number not in added) for number, proxy in enumerate(proxies)
+    ]
+    if topology.rolls:
+        found = [
+            Place(
+                replica=mesh.replicas[place.name],
+                subscription=subscriptions[topology.proxy_of(place).number],
+                group=(place.service, place.version),
+                startup=place.deployment.startup,
+                drain=place.deployment.drain,
+                added=place.added,
+            )
+            for place in places
+        ]
+        fleets.append(Fleet(mesh.clock, plane, found))
+    return Control(plane, publisher, fleets[0] if fleets else None)
 
 
 def new_recorder(topology: Topology) -> Recorder:

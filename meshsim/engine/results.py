@@ -20,6 +20,7 @@ from meshsim.mesh.mesh import Mesh
 from meshsim.mesh.rows import RowRecorder
 from meshsim.mesh.streams import StreamRecorder
 from meshsim.policies.outcome import flag_names
+from meshsim.scenario.events import Control
 from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.scenario.topology import Topology
 
@@ -99,8 +100,8 @@ def _certificates(recorder: RowRecorder) -> list[tuple[float, int, str]]:
 
 
 def records(
-    scenario: Scenario, mesh: Mesh, engine: str, seed: int, end: float, complete: bool, interrupted: bool,
-    events: int,
+    scenario: Scenario, mesh: Mesh, control: Control, engine: str, seed: int, end: float, complete: bool,
+    interrupted: bool, events: int,
 ) -> Measurements:  # fmt: skip
     """Everything a run leaves."""
     grid = Grid.of(scenario)
@@ -119,6 +120,8 @@ def records(
         "busy": integrals([replica.busy_gauge for replica in mesh.replicas.values()], end, grid),
         "queued": integrals([replica.queue_gauge for replica in mesh.replicas.values()], end, grid),
         "ejections": list(recorder.ejections),
+        "pushes": control.plane.pushes[1:],
+        "lives": [] if control.fleet is None else control.fleet.lives,
         "spans": span_rows(mesh.tracer, topology),
         "interrupted": interrupted,
         "events": events,

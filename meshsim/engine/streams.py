@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
+from meshsim.measure.answers import Answers, Totals
 from meshsim.measure.grid import Ints
 from meshsim.measure.histograms import Flows, Histograms
 from meshsim.measure.latency import Buckets
@@ -15,7 +17,7 @@ from meshsim.mesh import streams
 from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.histogram import BUCKETS, Histogram, representative
-from meshsim.mesh.streams import PACKED, WHATS, Flow, StreamRecorder
+from meshsim.mesh.streams import ANSWERS, CODES, PACKED, WHATS, Flow, StreamRecorder
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.topology import Topology
 
@@ -54,6 +56,38 @@ def histograms(
         ejected={divmod(place, recorder.replicas): times for place, times in recorder.ejected_from.items()},
         certified={CERTIFICATE_EVENTS[what]: times for what, times in recorder.certificates.items()},
         connected=_connected(recorder.connections),
+        totals=_totals(recorder, topology),
+    )
+
+
+def _totals(recorder: StreamRecorder, topology: Topology) -> Totals:
+    """What was counted from the start of the run, by edge, and by version of a service."""
+    calls: Counter[tuple[int, int, str]] = Counter()
+    visits: Counter[tuple[str, str, int]] = Counter()
+    versions = [topology.labels[replica][:2] for replica, _ in topology.places]
+    for route, times in enumerate(recorder.good_calls):
+        calls[topology.edge_of[route], 200, ""] += times
+    for number, times in recorder.other_calls.items():
+        of, flags = divmod(number, 1 << ANSWERS)
+        route, status = divmod(of, CODES)
+        calls[topology.edge_of[route], status, flag_names(flags)] += times
+    for place, times in enumerate(recorder.good_visits):
+        visits[*versions[place], 200] += times
+    for number, times in recorder.other_visits.items():
+        place, status = divmod(number, CODES)
+        visits[*versions[place], status] += times
+    return Totals(
+        [
+            Answers(edge, topology.edges[edge][1], "", status, flags, times)
+            for (edge, status, flags), times in calls.items()
+            if times
+        ],
+        [
+            Answers(None, service, version, status, "", times)
+            for (service, version, status), times in visits.items()
+            if times
+        ],
+        recorder.all_ejections,
     )
 
 

@@ -19,9 +19,11 @@ from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
 from meshsim.lab.traces import LiveTraces, traces_to, with_traces
 from meshsim.live.child import ROLES
-from meshsim.live.launch import LiveMesh, Options, Progress
+from meshsim.live.intercept.lacking import refuse_interception
+from meshsim.live.launch import LiveMesh
 from meshsim.live.machine import Usage
 from meshsim.live.merge import Ending, Keys, Merged, merge
+from meshsim.live.options import Options, Progress
 from meshsim.live.ports import own_address
 from meshsim.live.understood import refuse_unknown
 from meshsim.measure.disturbance import BUSY, Lag, LiveConditions, MachineUse
@@ -60,6 +62,7 @@ def run_live(
     overrides: Overrides = (),
     access_log: str | Path | None = None,
     host: str = "127.0.0.1",
+    intercept: bool = False,
     out: str | Path | None = None,
     roles: Mapping[str, str] | None = None,
     otlp: str | None = None,
@@ -78,6 +81,7 @@ def run_live(
         seed: of the draws; None takes the scenario's.
         access_log: folder for the proxies' access logs; None writes none.
         host: address that everybody listens on.
+        intercept: replicas are in network namespaces of their own, and their calls are redirected.
         roles: where the class of each role is, for those who have their own.
         otlp: URL of an OTLP receiver, which is sent the spans as they come.
         progress: called with what is being done, in words.
@@ -93,20 +97,22 @@ def run_live(
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
     traces = traces_to(otlp, chosen, proxy)
-    asked = options_of(chosen, proxy, host, access_log, roles, traces)
+    asked = options_of(chosen, proxy, host, access_log, roles, traces, intercept=intercept)
     with orderly(), traces, LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
             mesh.start()
-            traces.began = mesh.began
+            traces.follow(mesh)
             if ready is not None:
                 ready(mesh)
             ending = _watch(mesh, stop, watch)
             busy = _usage(began)
             parts = mesh.stop()
             stop.give_up_if_pressed_twice()
-    merged = merge(chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending)
+    merged = merge(
+        chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending, mesh.topology.extra
+    )
     result = _result(chosen, merged, conditions(merged, mesh, busy))
     if (sent := traces.report()) is not None:
         result = replace(result, numbers=with_traces(result.numbers, sent))
@@ -124,6 +130,7 @@ def serve_live(
     overrides: Overrides = (),
     access_log: str | Path | None = None,
     host: str = "127.0.0.1",
+    intercept: bool = False,
     roles: Mapping[str, str] | None = None,
     otlp: str | None = None,
     progress: Progress | None = None,
@@ -137,12 +144,12 @@ def serve_live(
     """
     chosen = seeded(load(scenario, overrides), seed)
     traces = traces_to(otlp, chosen, proxy)
-    options = options_of(chosen, proxy, host, access_log, roles, traces, load=False)
+    options = options_of(chosen, proxy, host, access_log, roles, traces, load=False, intercept=intercept)
     with orderly(), traces, LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
             mesh.start()
-            traces.began = mesh.began
+            traces.follow(mesh)
             if ready is not None:
                 ready(mesh)
             while not stop.pressed:
@@ -168,20 +175,23 @@ def options_of(
     traces: LiveTraces | None = None,
     *,
     load: bool = True,
+    intercept: bool = False,
 ) -> Options:
     """How the mesh is run, its folder for access logs made.
 
     MeshsimError: there is no such proxy, the folder can't be used, the address is somebody else's, memory
-    does not bear so many processes, or a live mesh can't do what the scenario says of `mesh`.
+    does not bear so many processes, or a live mesh can't do what the scenario says of `mesh`; or what
+    `intercept` needs is not there.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
-    refuse_unknown(scenario)
+    refuse_unknown(scenario, elastic=proxy == "meshsim")
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
-    return Options(
-        proxy, load, load, log, own_address(host), roles or ROLES, None if traces is None else traces.sink
-    )
+    if intercept:
+        refuse_interception(scenario, proxy)
+    sink = None if traces is None else traces.sink
+    return Options(proxy, load, load, log, own_address(host), roles or ROLES, intercept, sink)
 
 
 def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:

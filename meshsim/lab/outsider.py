@@ -6,7 +6,8 @@ from pathlib import Path
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
-from meshsim.live.launch import OUTSIDER, LiveMesh
+from meshsim.live.control.process import OUTSIDER
+from meshsim.live.launch import LiveMesh
 from meshsim.scenario.model import CLIENT
 
 CA, CERTIFICATE, KEY = "ca.pem", "client.pem", "client.key"

@@ -28,6 +28,7 @@ from meshsim.measure.spans import COLUMNS as SPAN_COLUMNS
 from meshsim.measure.spans import spans
 from meshsim.measure.summary import Provenance, Summary, summarise
 from meshsim.measure.table import Table, frame
+from meshsim.measure.telemetry import metrics_page
 from meshsim.plain import converted
 from meshsim.scenario import config, load
 from meshsim.scenario.advice import advise
@@ -139,6 +140,7 @@ class Run:
     def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
         """Saves summary, requests, series, spans, picture, the scenario as it ran and its files: all or none.
 
+        Also ``metrics.prom``, its proxies' metrics at the end; of several replications, the first one's.
         A run that kept histograms has no requests and spans; files of an earlier run with such are removed.
         The options are those of `meshsim.lab.output.OutputOptions`. MeshsimError if the files can't be saved.
         """
@@ -153,6 +155,7 @@ class Run:
                     spans=self.span_columns if self.has_rows else tuple(SPAN_COLUMNS),
                 ),
                 **form.pictures(run=self.plot()),
+                "metrics.prom": metrics_page(self.records[0], self.scenario),
                 "scenario.yaml": config.text(self.scenario),
                 **config.files(self.scenario),
             },

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
+from meshsim.live.launch import LiveMesh
 from meshsim.live.spans import ROW_BYTES, read
 from meshsim.measure.spans import COLUMNS, span_rows
 from meshsim.measure.summary import Summary
@@ -120,7 +121,7 @@ class LiveTraces:
         self.sink = None if sender is None else self._take
         self._sender = sender
         self._scenario = scenario
-        self._topology = Topology(scenario)
+        self._mesh: LiveMesh | None = None
         self._encoder: Encoder | None = None
         self._stream: Stream | None = None
 
@@ -139,6 +140,11 @@ class LiveTraces:
                 else:
                     self._stream.close(0.0)
 
+    def follow(self, mesh: LiveMesh) -> None:
+        """Scenario time of this mesh has begun."""
+        self.began = mesh.began
+        self._mesh = mesh
+
     def report(self) -> TraceExport | None:
         """What became of all, at the end."""
         return None if self._sender is None else self._sender.report(self.began)
@@ -156,7 +162,10 @@ class LiveTraces:
             self._encoder = encoder(self._scenario, "live", self.began)
         tracer = Tracer()
         tracer.rows = read(packed)
-        rows = [{**row, "instance": id_} for row in span_rows(tracer, self._topology)]
+        topology = (
+            Topology(self._scenario) if self._mesh is None else self._mesh.topology
+        )  # it may have grown
+        rows = [{**row, "instance": id_} for row in span_rows(tracer, topology)]
         return messages(rows, self._encoder)
 
 

@@ -7,6 +7,7 @@
     launcher ── start ─────────► child      when scenario time 0 is, on the monotonic clock
     launcher ◄── stats, done ─── child      twice a second; a load generator when its load is over
     launcher ◄── spans ───────── child      with the stats, if they are wanted; the last after stop
+    launcher ◄── … ──────────► child        what a control plane and a cluster have to say to each other
     launcher ── stop ──────────► child
     launcher ◄── cpu, troubles ─ child      what it has used, and what went wrong in it
     launcher ◄── rows ────────── child      what it has recorded, as an .npz; then it exits
@@ -28,7 +29,7 @@ import signal
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live import Address, Message
+from meshsim.live.control.messages import Following
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.loops import new_loop
 from meshsim.live.spans import SpanFeed
@@ -56,9 +58,10 @@ class Spec:
     """Who a child is: its role, and its id (a proxy has that of its replica).
 
     It listens on `host`; `keep` says whether rows are wanted in the end; `context` names the header by which
-    calls are known, a secret of the run (`meshsim.live.context`). The authority gets the hashes of `tokens`,
-    each with number and name of its proxy, and whether the last second of a certificate counts: `inclusive`.
-    `spans` says that spans are wanted as they come.
+    calls are known, a secret of the run (`meshsim.live.context`). Replicas that nobody had foreseen are
+    `extra`, as in a `Topology`; `control` is for the control plane alone. In a pod of its own
+    (`meshsim.live.intercept`), `services` are all services by their addresses there. `spans` says that spans
+    are wanted as they come.
     """
 
     role: str
@@ -69,14 +72,16 @@ class Spec:
     keep: bool
     access_log: Path | None
     context: str = "x-meshsim"
-    tokens: dict[str, tuple[int, str]] = field(default_factory=dict)
-    inclusive: bool = True
+    extra: list[tuple[str, str]] = field(default_factory=list)
+    control: Message = field(default_factory=dict)
+    services: dict[str, str] = field(default_factory=dict)
     spans: bool = False
 
     @classmethod
     def of(cls, message: Message) -> Spec:
         """The launcher's first line."""
         text, folder, log = (message.pop(name) for name in ("scenario", "folder", "access_log"))
+        message["extra"] = [(service, version) for service, version in message.get("extra", ())]
         return cls(
             **message, scenario=scenario_of(text, folder), access_log=None if log is None else Path(log)
         )
@@ -93,30 +98,41 @@ class Addresses:
     """Where everybody is: replicas by id, as callers reach them, and upstreams by service (`urls`).
 
     `app` is the application of its own replica; None for the client. `enrolment` is for those who have an
-    identity.
+    identity, `following` for proxies of ours. Who joins a mesh that runs learns when scenario time 0 was:
+    `base`. `control` is for the control plane.
     """
 
     replicas: dict[str, Address]
     app: Address | None
     urls: dict[str, str]
     enrolment: Enrolment | None = None
+    following: Following | None = None
+    base: float | None = None
+    control: Message = field(default_factory=dict)
 
     @classmethod
     def of(cls, message: Message) -> Addresses:
         """The addresses of the launcher's second line."""
         app = message["app"]
         replicas = {name: (host, port) for name, (host, port) in message["addresses"].items()}
-        enrolment = Enrolment.of(message.get("enrolment"))
-        return cls(replicas, None if app is None else (app[0], app[1]), message["urls"], enrolment)
+        return cls(
+            replicas, None if app is None else (app[0], app[1]), message["urls"],
+            Enrolment.of(message.get("enrolment")), Following.of(message.get("following")),
+            message.get("base"), message.get("control", {}),
+        )  # fmt: skip
 
 
 class Role:
-    """What a child does; `done` is set when its work is over, None for those who serve until stopped."""
+    """What a child does; `done` is set when its work is over, None for those who serve until stopped.
+
+    By `tell` it tells the launcher something.
+    """
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.done: asyncio.Event | None = None
         self.feed: SpanFeed | None = None
+        self.tell: Callable[[Message], None] = lambda message: None
 
     async def listen(self) -> dict[str, Any]:
         """Binds its ports, and says which."""
@@ -127,6 +143,9 @@ class Role:
 
     def start(self, base: float) -> None:
         """Scenario time 0 is (or was) at `base` of the monotonic clock, s."""
+
+    def hear(self, message: Message) -> None:
+        """The launcher tells it something, while the mesh runs."""
 
     def stats(self) -> Message | None:
         """What it reports twice a second; None for nothing."""
@@ -231,6 +250,7 @@ class Child:
     def __init__(self, role: Role, channel: Channel) -> None:
         self._role = role
         self._channel = channel
+        role.tell = channel.send
 
     async def live(self) -> None:
         """From listening to the rows."""
@@ -241,11 +261,13 @@ class Child:
         collect_seldom()
         channel.send({"ready": True})
         reports = [asyncio.ensure_future(self._report()), asyncio.ensure_future(self._await_done())]
-        message = await channel.inbox.get()
         began = time.process_time()
-        if "start" in message:
-            role.start(message["start"])
-            await channel.inbox.get()  # stop, the last that there is to say
+        while "stop" not in (message := await channel.inbox.get()):
+            if "start" in message:
+                began = time.process_time()
+                role.start(message["start"])
+            else:
+                role.hear(message)
         channel.send({"cpu": time.process_time() - began})
         for report in reports:
             report.cancel()
@@ -306,7 +328,7 @@ ROLES = {
     "proxy": "meshsim.live.roles.proxy:Proxy",
     "service": "meshsim.live.roles.service:Service",
     "load": "meshsim.live.roles.load:LoadGenerator",
-    "authority": "meshsim.live.roles.authority:Authority",
+    "control_plane": "meshsim.live.roles.control_plane:ControlPlane",
 }
 """Where the class of each role is; only the process that plays it imports it."""
 

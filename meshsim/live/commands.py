@@ -18,19 +18,20 @@ from meshsim.live.proxies import Listeners, url
 from meshsim.scenario.topology import Replica
 
 
-def environment(place: Replica, app: Address, listeners: Listeners, services: list[str]) -> dict[str, str]:
-    """The environment of a replica's program at `app`; by HTTP proxy it may call `services` by name."""
+def environment(
+    place: Replica, app: Address, listeners: Listeners | None, services: list[str]
+) -> dict[str, str]:
+    """The environment of a replica's program at `app`; by HTTP proxy it may call `services` by name.
+
+    Without `listeners` it is in a pod, where names lead to its sidecar by themselves.
+    """
     live = place.deployment.live
     assert live is not None, "a place with a program"
-    given = {
-        "HOST": app[0],
-        "PORT": str(app[1]),
-        "NO_PROXY": no_proxy(services),
-        "MESHSIM_REPLICA": place.name,
-        **{f"{variable(service)}_URL": found for service, found in listeners.urls.items()},
-        "HTTP_PROXY": url(*listeners.outbound),
-    }
-    given |= {name.lower(): given[name] for name in ("HTTP_PROXY", "NO_PROXY")}
+    given = {"HOST": app[0], "PORT": str(app[1]), "MESHSIM_REPLICA": place.name}
+    if listeners is not None:
+        given |= {f"{variable(service)}_URL": found for service, found in listeners.urls.items()}
+        proxy = {"HTTP_PROXY": url(*listeners.outbound), "NO_PROXY": no_proxy(services)}
+        given |= proxy | {name.lower(): value for name, value in proxy.items()}
     inherited = {name: value for name, value in os.environ.items() if name.lower() not in PROXIES}
     return {**inherited, **given, **live.env}
 

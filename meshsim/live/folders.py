@@ -7,13 +7,18 @@ whoever gets the lock has found a folder that was left behind.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from meshsim.live import Message
+
 PREFIX = "meshsim-"
 LOCK = "lock"
+NOTE = "mesh.json"
+"""How to speak to the mesh, for its owner alone."""
 
 
 def new() -> tuple[Path, int]:
@@ -23,6 +28,35 @@ def new() -> tuple[Path, int]:
     fcntl.flock(lock, fcntl.LOCK_EX)
     (folder / ".lock").rename(folder / LOCK)  # nobody sees it before it is held
     return folder, lock
+
+
+def notes() -> list[Message]:
+    """What this user's meshes that run have left in their folders: how to speak to each."""
+    found = []
+    for folder in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")):
+        try:
+            note = os.open(folder / NOTE, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:  # somebody else's, or of a mesh that does not serve yet
+            continue
+        with open(note, encoding="utf-8") as text:  # noqa: PTH123 - a descriptor
+            if os.fstat(note).st_uid == os.getuid() and _held(folder / LOCK):
+                found.append(json.load(text))
+    return found
+
+
+def _held(path: Path) -> bool:
+    """Whether somebody holds a lock."""
+    try:
+        lock = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def sweep() -> None:

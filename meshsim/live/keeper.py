@@ -28,11 +28,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import NoReturn
 
 from meshsim.live import Message, child, folders
+from meshsim.live.intercept.pods import NETWORK_FD, Pod, Pods, Wanted
 from meshsim.live.troubles import allow_descriptors
 
 GRACE = 2.0
@@ -52,6 +54,7 @@ class Keeper:
         self._partial = b""
         self._fds: list[int] = []
         self._logs: dict[int, int] = {}
+        self._pods = Pods()
         self.alive: dict[int, subprocess.Popen[bytes] | None] = {}
 
     def serve(self) -> None:
@@ -98,8 +101,12 @@ class Keeper:
         try:
             if "warm" in request:
                 return self._warm(request)
+            if "intercept" in request:
+                hosts, names, nft = request["intercept"]
+                self._pods.want(Wanted(Path(hosts), Path(names), nft))
+                return {}
             if "fork" in request:
-                return {"pid": self._fork(request["fork"], fds)}
+                return {"pid": self._fork(request, fds)}
             return {"pid": self._run(request, fds)}
         except OSError as error:
             what = "" if error.filename is None else f": {error.filename}"
@@ -122,22 +129,26 @@ class Keeper:
         gc.freeze()  # children leave the pages of what is there alone
         return {}
 
-    def _fork(self, roles: dict[str, str], fds: list[int]) -> int:
-        """A child of our own on three descriptors."""
+    def _fork(self, request: Message, fds: list[int]) -> int:
+        """A child of our own on three descriptors; in a pod, or beside it."""
+        pod = self._pods.find(request.get("pod"))
         process = os.fork()
         if process == 0:
-            _become_child(roles, fds)
+            _become_child(request["fork"], fds, pod, request.get("beside", False))
+        self._pods.joined(pod, process)
         self.alive[process] = None
         return process
 
     def _run(self, request: Message, fds: list[int]) -> int:
         """A program, whose output goes to the descriptor."""
         (log,) = fds
+        pod = self._pods.find(request.get("pod"))
         program = subprocess.Popen(
             request["run"], env=request["env"], cwd=request["folder"], stdin=subprocess.DEVNULL, stdout=log,
             stderr=log, start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the keeper has one thread
+            preexec_fn=partial(_become_program, pod),  # noqa: PLW1509 - the keeper has one thread
         )  # fmt: skip
+        self._pods.joined(pod, program.pid)
         self.alive[program.pid] = program
         self._logs[program.pid] = os.dup(log)
         return program.pid
@@ -156,6 +167,7 @@ class Keeper:
             if process in self.alive:
                 code = os.waitstatus_to_exitcode(status)
                 program = self.alive.pop(process)
+                self._pods.left(process)
                 if program is not None:
                     os.close(self._logs.pop(process))
                     program.returncode = code
@@ -204,7 +216,14 @@ def _child_signals() -> Iterator[socket.socket]:
             signal.set_wakeup_fd(-1)  # before it is closed: a child may end at any time
 
 
-def _become_child(roles: dict[str, str], fds: list[int]) -> NoReturn:
+def _become_program(pod: Pod | None) -> None:
+    """What is left to do between fork and program."""
+    if pod is not None:
+        pod.enter()
+    _die_with_parent()
+
+
+def _become_child(roles: dict[str, str], fds: list[int], pod: Pod | None, beside: bool) -> NoReturn:
     """Lives a child's life after the fork; nothing of the keeper's may go on in it."""
     code = 1
     try:
@@ -212,10 +231,14 @@ def _become_child(roles: dict[str, str], fds: list[int]) -> NoReturn:
         for change in (signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM):
             signal.signal(change, signal.SIG_DFL)
         os.setsid()
-        _die_with_parent()
         for number, fd in enumerate(fds):
             os.dup2(fd, number)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        if pod is not None and beside:
+            pod.attend()
+        elif pod is not None:
+            pod.enter()
+        _die_with_parent()
+        os.closerange(NETWORK_FD + (pod is not None and beside), os.sysconf("SC_OPEN_MAX"))
         allow_descriptors()
         child.main(roles)
         code = 0

@@ -11,25 +11,29 @@ Each phase has a limit. Whoever dies before the end ends the mesh, with its last
 
 from __future__ import annotations
 
+import os
 import queue
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message, commands
 from meshsim.live.child import ROLES
+from meshsim.live.control.process import ControlProcess
 from meshsim.live.identity.enrolment import Enrolment
-from meshsim.live.ports import accepts, free_ports
+from meshsim.live.intercept.plan import PodPlan
+from meshsim.live.options import Options, Progress
+from meshsim.live.pods import Cluster
+from meshsim.live.ports import free_ports
 from meshsim.live.processes import Keeper, Member, Process, Rows
 from meshsim.live.proxies import Listeners, MeshsimProxies, Proxies
 from meshsim.scenario import config
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
-from meshsim.scenario.topology import CLIENT_PROXY, Topology
+from meshsim.scenario.topology import CLIENT_PROXY, Replica, Topology
 
 PHASE_LIMIT, MEMBER_LIMIT = 30.0, 0.1
 """How long binding, opening or connecting may take, s, and how much longer for each process of ours."""
@@ -38,31 +42,10 @@ PROGRESS_EVERY = 100
 LEAD = 0.25
 """From announcing the start to scenario time 0, s: everybody has heard of it by then."""
 TICK = 0.01
-AUTHORITY, OUTSIDER = "authority", "outsider"
-"""The role of the certificate authority; and who else may have a certificate, that of the client."""
+CONTROL_PLANE = "control_plane"
+THE_MESH = "the mesh"
+"""The id of the control plane."""
 PROBE_INTERVAL = 0.05
-
-SpanSink = Callable[[str, bytes, int], None]
-"""Is called with a process's id, its new spans as `live.spans.read` reads them, and how many it has lost."""
-Progress = Callable[[str], None]
-"""Is called with what is being done, in a few words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a mesh is run: behind which `proxy` (``meshsim`` or ``envoy``), and where it listens.
-
-    Without `load` it only serves; `keep`: rows are kept; `access_log` is a folder; `roles` says where the
-    class of each role is; `spans` gets what processes hand over as they run.
-    """
-
-    proxy: str = "meshsim"
-    load: bool = True
-    keep: bool = True
-    access_log: Path | None = None
-    host: str = "127.0.0.1"
-    roles: Mapping[str, str] = field(default_factory=lambda: ROLES)
-    spans: SpanSink | None = None
 
 
 class LiveMesh:
@@ -75,8 +58,12 @@ class LiveMesh:
         stats: what each process has last reported, by (role, id).
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
-        enrolments: how to ask the authority for a certificate, by proxy; `outsider` is one more client.
+        control: the control plane; `cluster`: the replicas that come and go.
+        pods: which processes are in pods.
     """
+
+    control: ControlProcess
+    cluster: Cluster
 
     def __init__(
         self, scenario: Scenario, seed: int, options: Options, on_progress: Progress | None = None
@@ -93,7 +80,8 @@ class LiveMesh:
         self.done = False
         self.cpu: dict[tuple[str, str], float] = {}
         self.troubles: dict[str, dict[str, int]] = {}
-        self.enrolments: dict[str, Enrolment] = {}
+        self._roles = {**ROLES, **options.roles}
+        self._rows: dict[tuple[str, str], Rows] = {}  # of those that have gone before the end
         self._heard_at: dict[tuple[str, str], float] = {}  # when its `stats` came
         self._progress = on_progress or (lambda words: None)
         self._text, self._files = config.text_and_files(scenario)
@@ -101,6 +89,7 @@ class LiveMesh:
         self._members: dict[Member, tuple[str, str]] = {}
         self._lost: set[Process] = set()
         self._proxies: Proxies | None = None
+        self.pods = PodPlan(scenario, options.intercept)
 
     def __enter__(self) -> LiveMesh:
         self._progress("starting")
@@ -111,6 +100,7 @@ class LiveMesh:
         try:
             if self._proxies is not None:
                 self._proxies.close()
+                self.control.close()
         finally:
             self.keeper.close()
 
@@ -120,24 +110,36 @@ class LiveMesh:
         assert self._proxies is not None, "launch it first"
         return self._proxies
 
+    @property
+    def enrolments(self) -> Mapping[str, Enrolment]:
+        """How to ask the authority for a certificate, by proxy; `OUTSIDER` is one more client."""
+        return self.control.enrolments
+
     # ---- starting -----------------------------------------------------------------------------------
 
     def launch(self) -> None:
         """Starts everything, till all is ready; MeshsimError if a process ended or was not ready in time."""
-        own = [place for place in self.topology.replicas if place.deployment.live is None]
-        self._progress(f"starting {len(self.topology.replicas)} replicas with their proxies")
+        places = [place for place in self.topology.replicas if not place.added]
+        own = [place for place in places if place.deployment.live is None]
+        self._progress(f"starting {len(places)} replicas with their proxies")
+        self.pods.prepare(self.keeper)
         for name, content in self._files.items():
             (self.keeper.folder / name).write_text(content, encoding="utf-8")
-        mtls = self.scenario.mesh.mtls is not None
-        roles = {role: where for role, where in self.options.roles.items() if role != AUTHORITY or mtls}
-        self.keeper.warm(roles, self._text, str(self.keeper.folder))
-        members = [self._fork_authority()] if mtls else []
+        self.keeper.warm(self._roles, self._text, str(self.keeper.folder))
+        inclusive = self.options.proxy == "meshsim"
         self._proxies = self._chosen_proxies()
-        members += [*self._proxies.begin(), *(self._fork("service", place.name) for place in own)]
+        fork = partial(self.fork, CONTROL_PLANE, THE_MESH)
+        self.control = ControlProcess(
+            self.topology, self.keeper.folder, fork, inclusive=inclusive, elastic=self.proxies.elastic
+        )
+        self.cluster = Cluster(self)
+        members = [self.control.start()]
+        members += [*self._proxies.begin(), *(self.fork("service", place.name) for place in own)]
         if self.options.load:
-            members.append(self._fork("load", CLIENT_PROXY))
+            members.append(self.fork("load", CLIENT_PROXY))
         heard = self._await("listening", members)
-        self._enrol(heard)
+        self.control.listens(heard[members[0]])
+        self.proxies.enrol(self.enrolments)
         self.listeners = self.proxies.open(heard)
         self.apps = self._find_apps(heard)
         self._run_programs()
@@ -147,7 +149,7 @@ class LiveMesh:
     def _chosen_proxies(self) -> Proxies:
         kind, host = self.options.proxy, self.options.host
         if kind == "meshsim":
-            return MeshsimProxies(self.topology, host, self._fork)
+            return MeshsimProxies(self.topology, host, self.fork)
         if kind == "envoy":
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
@@ -155,83 +157,84 @@ class LiveMesh:
             return Envoys(self.scenario, self.seed, host, folder, log, self._context)
         raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
 
-    def _fork_authority(self) -> Member:
-        """The certificate authority, which knows whose each token is by its hash."""
-        from meshsim.live.identity.tokens import hashed, new_token  # noqa: PLC0415 - an extra
-
-        known = [each for each in self.topology.proxies if each.identified]
-        owners = {each.name: (each.number, *each.callers) for each in known}
-        owners[OUTSIDER] = owners[CLIENT_PROXY]
-        self._tokens = {name: new_token() for name in owners}
-        tokens = {hashed(token): owners[name] for name, token in self._tokens.items()}
-        return self._fork(
-            AUTHORITY, "the mesh", {"tokens": tokens, "inclusive": self.options.proxy == "meshsim"}
-        )
-
-    def _enrol(self, heard: Mapping[Process, Message]) -> None:
-        """How each proxy that has an identity may ask for certificates."""
-        for process, said in heard.items():
-            if self._is_authority(process):
-                where = said["host"], said["port"]
-                self.enrolments = {
-                    name: Enrolment(where, said["root"], token) for name, token in self._tokens.items()
-                }
-        self.proxies.enrol(self.enrolments)
-
-    def _fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
+    def fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
         """One of our own processes, with what it is."""
-        member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self.options.roles)
+        place = self.pods.place(role, id_)
+        member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self._roles, place)
         self._members[member] = role, id_
-        if len(self._members) % PROGRESS_EVERY == 0:
-            self._progress(f"started {len(self._members):,} processes")
         log = self.options.access_log if role == "proxy" else None
         folder = str(self.keeper.folder)  # of the files that the scenario's text names
         spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}
         spec |= {"host": self.options.host, "keep": self.options.keep, "context": self._context}
         spec["spans"] = self.options.spans is not None
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
+        spec |= {"extra": list(self.topology.extra), "services": self.pods.services(role, id_)}
         member.send(spec | dict(more or {}))
         return member
 
+    def members_of(self, id_: str) -> list[Member]:
+        """The processes of a replica that are ours."""
+        return [member for member, (role, each) in self._members.items() if each == id_ and role != "load"]
+
     def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:
         """Where each replica's application listens, or shall."""
-        programs = [place.name for place in self.topology.replicas if place.deployment.live is not None]
+        places = [place for place in self.topology.replicas if not place.added]
+        programs = [place.name for place in places if place.deployment.live is not None]
         ports = dict(zip(programs, free_ports(self.options.host, len(programs)), strict=True))
         ports |= {
             id_: heard[each]["port"] for each, (role, id_) in self._members.items() if role == "service"
         }
-        return {place.name: (self.options.host, ports[place.name]) for place in self.topology.replicas}
+        names = [place.name for place in places]
+        return {name: self.pods.app(name, (self.options.host, ports[name])) for name in names}
+
+    def run_program(self, place: Replica) -> Process:
+        """Starts a program of the user's own."""
+        live = place.deployment.live
+        assert live is not None, "it is one"
+        services = list(self.scenario.services)
+        known = self.pods.listeners(place.name, self.listeners[place.name])
+        env = commands.environment(place, self.apps[place.name], known, services)
+        name, pod = f"the program of {place.name}", self.pods.place("program", place.name)
+        return self.keeper.run(name, live.command, env, self.scenario.folder, pod)
 
     def _run_programs(self) -> None:
         """Starts the programs of the user's own, and waits until they serve."""
         silent: dict[Process, Address] = {}
-        services = list(self.scenario.services)
         for place in self.topology.replicas:
-            live = place.deployment.live
-            if live is not None:
-                env = commands.environment(place, self.apps[place.name], self.listeners[place.name], services)
-                name = f"the program of {place.name}"
-                program = self.keeper.run(name, live.command, env, self.scenario.folder)
-                silent[program] = self.apps[place.name]
+            if place.deployment.live is not None and not place.added:
+                silent[self.cluster.note_program(place, self.run_program(place))] = self.apps[place.name]
         deadline = time.monotonic() + PHASE_LIMIT
-        while silent := {program: app for program, app in silent.items() if not accepts(app)}:
+        while silent := {each: app for each, app in silent.items() if not self.pods.serves(each, app)}:
             self._progress(f"waiting for {', '.join(program.name for program in silent)}")
             self.handle(PROBE_INTERVAL)
             if time.monotonic() > deadline:
                 raise commands.silence(*next(iter(silent.items())), PHASE_LIMIT)
 
+    def reached_at(self) -> dict[str, Address]:
+        """Where callers reach each replica that there is, or was."""
+        return {name: self.listeners[name].inbound or app for name, app in self.apps.items()}
+
+    def addresses(self, role: str, id_: str) -> Message:
+        """What a process has to know of where the others are."""
+        urls = self.listeners[id_].urls if id_ in self.listeners else {}
+        urls = self.pods.urls(role, id_, urls)
+        message = {"addresses": self.reached_at(), "app": self.apps.get(id_), "urls": urls}
+        if role == CONTROL_PLANE:
+            message["control"] = self.control.everything(self.cluster.described())
+        elif role == "proxy":
+            enrolment = self.enrolments.get(id_)
+            message["enrolment"] = None if enrolment is None else enrolment.message()
+            message["following"] = self.control.following(id_).message()
+        return message
+
     def _connect(self) -> None:
         """Tells everybody where everybody is, and waits until all are ready."""
-        replicas = {
-            each.name: self.listeners[each.name].inbound or self.apps[each.name]
-            for each in self.topology.replicas
-        }
         for member, (role, id_) in self._members.items():
-            urls = self.listeners[id_].urls if id_ in self.listeners else {}
-            enrolment = self.enrolments.get(id_) if role == "proxy" else None
-            message = {"addresses": replicas, "app": self.apps.get(id_), "urls": urls}
-            member.send(message | ({} if enrolment is None else {"enrolment": enrolment.message()}))
-        self.proxies.connect(self.apps, replicas)
+            if role == CONTROL_PLANE:
+                self.control.tell_everything(self.addresses(role, id_))
+            else:
+                member.send(self.addresses(role, id_))
+        self.proxies.connect(self.apps, self.reached_at())
         self._await("ready", list(self._members))
 
     def start(self) -> None:
@@ -241,8 +244,10 @@ class LiveMesh:
             self.base += -(time.time() + LEAD) % 1.0
         self.began = time.time() + self.base - time.monotonic()
         self.proxies.start(self.base)
+        self.cluster.begin(self.base)
         for member in self._members:
             member.send({"start": self.base})
+        self.control.announce({"scenario": self.scenario.name, "pid": os.getpid()})
         while self.now < 0.0:
             self.handle(-self.now)
 
@@ -257,8 +262,14 @@ class LiveMesh:
         """Watches for so long, s, or until the load is done; MeshsimError if a process has ended."""
         until = time.monotonic() + seconds
         while not self.done and (left := until - time.monotonic()) > 0.0:
-            self.handle(min(left, TICK))
-            self.proxies.tick(self.now)
+            self._turn(min(left, TICK))
+
+    def _turn(self, timeout: float) -> None:
+        self.handle(timeout)
+        self.proxies.tick(self.now)
+        self.cluster.tick()
+        if self.control.due:
+            self.control.start()
 
     def reports(self) -> list[Message]:
         """What each proxy counts by now."""
@@ -269,9 +280,9 @@ class LiveMesh:
         """Waits, for `seconds` or until `enough`, for all work to be over; whether it is. As `run` raises."""
         began = time.monotonic()
         while time.monotonic() - began < seconds and not enough():
-            self.handle(TICK)
-            self.proxies.tick(self.now)
-            heard = [(key, stats) for key, stats in self.stats.items() if key[0] != AUTHORITY]
+            self._turn(TICK)
+            there = set(self._members.values())
+            heard = [(key, self.stats[key]) for key in there & self.stats.keys() if key[0] != CONTROL_PLANE]
             if all(self._heard_at[key] > began and not stats.get("active", 0) for key, stats in heard):
                 return True
         return False
@@ -290,7 +301,7 @@ class LiveMesh:
             return
         assert isinstance(process, Member), "only members are listened to"
         key = self._members[process]
-        if "error" in message:
+        if "error" in message and process is not self.control.member:
             raise process.error(message["error"])
         if "stats" in message:
             self.stats[key] = message["stats"]
@@ -300,20 +311,37 @@ class LiveMesh:
         if "done" in message:
             self.done = True
         if "cpu" in message:
-            self.cpu[key] = message["cpu"]
+            self.cpu[key] = self.cpu.get(key, 0.0) + message["cpu"]
         if message.get("troubles"):
             self.troubles[process.name] = message["troubles"]
+        if process is self.control.member:
+            self._hear_control_plane(process, message)
+        elif self.cluster.heard(process, message) and "rows" in message:
+            self._rows[key] = process.rows(message["rows"])
+
+    def _hear_control_plane(self, member: Member, message: Message) -> None:
+        """A control plane that takes over is told all; and what it wants of the cluster is done."""
+        if "listening" in message:
+            self.control.tell_everything(self.addresses(CONTROL_PLANE, THE_MESH))
+        elif "ready" in message:
+            member.send({"start": self.base})
+        elif "scale" in message:
+            self.cluster.scale(message["scale"])
 
     def _lose(self, process: Process) -> None:
-        """A process has ended: so does the mesh, unless it is the authority, without which proxies go on."""
-        if not self._is_authority(process) or not self.base:
+        """A process has ended: so does the mesh, unless it was to end, or can be replaced."""
+        control = process is self.control.member
+        if not self.base or not (control or self.cluster.ended(process)):
             raise self.keeper.loss(process)
-        if process not in self._lost:
-            self._lost.add(process)
-            self.troubles[process.name] = {"it has ended, and no certificate can be renewed": 1}
-
-    def _is_authority(self, process: Process) -> bool:
-        return isinstance(process, Member) and self._members.get(process, ("", ""))[0] == AUTHORITY
+        if isinstance(process, Member):
+            key = self._members.pop(process)
+            if control:
+                self._lost.add(process)
+                self.control.died()
+                self.cluster.forget_orders()
+                self.troubles[process.name] = {"it has ended, and was replaced": self.control.deaths}
+            else:
+                self._heard_at.pop(key, None)
 
     def _await(self, word: str, members: Sequence[Process]) -> dict[Process, Any]:
         """What each of some members says of a phase."""
@@ -325,7 +353,7 @@ class LiveMesh:
             try:
                 process, message = self.keeper.events.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                if word == "rows" and all(map(self._is_authority, missing)):
+                if word == "rows" and missing == {self.control.member}:
                     self.troubles |= {each.name: {HUNG: 1} for each in missing}
                     return heard
                 first, *others = sorted(process.name for process in missing)
@@ -350,13 +378,14 @@ class LiveMesh:
         """Ends every process; what each has recorded, by (role, id). MeshsimError if one has ended before."""
         self._progress("collecting")
         self.proxies.finish()
-        for member in self._members:
+        members = {each: key for each, key in self._members.items() if self.cluster.has_rows(each)}
+        for member in members:
             member.send({"stop": True})
-        heard = self._await("rows", list(self._members))
-        rows: dict[tuple[str, str], Rows] = {
-            key: each.rows(heard[each]) for each, key in self._members.items() if each in heard
-        }
+        heard = self._await("rows", list(members))
+        rows = self._rows | {key: each.rows(heard[each]) for each, key in members.items() if each in heard}
         rows |= {("proxy", id_): each for id_, each in self.proxies.collect(self.base).items()}
+        if lives := self.cluster.rows():
+            rows["cluster", THE_MESH] = lives
         self.troubles |= self.proxies.troubles
         self.keeper.insist()  # with its folder Envoys' logs go, which then read as empty
         return rows
@@ -364,4 +393,4 @@ class LiveMesh:
 
 HUNG = "it did not end when asked to"
 REPORTS = {"listening": "its port", "ready": "being ready", "rows": "what it has measured"}
-NAMES = {"proxy": "proxy", "service": "service", "load": "load generator", AUTHORITY: "certificate authority"}
+NAMES = {"proxy": "proxy", "service": "service", "load": "load generator", CONTROL_PLANE: "control plane"}

@@ -17,6 +17,8 @@ All times are scenario time, s. The columns, by process (an .npz each):
               connections.{time, edge, what}             as `meshsim.mesh.connection` numbers them
               certificates.{time, what}                  as `meshsim.mesh.certificate` numbers them
               span_*                                     as `live.spans` packs them; of services too
+    control_plane  pushes.{version, changed, begun, proxies, nacked}, arrivals.{time, push}
+    cluster   lives.{replica, since, until}              of the replicas that come and go
     service   visits.{key, arrived, answered, status}    key: the attempt's
               busy, queued                               worker-seconds and waiting seconds, by bin
               lag                                        how much later than meant its timers woke it
@@ -38,10 +40,11 @@ from meshsim.measure.spans import span_rows
 from meshsim.measure.table import table_of
 from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
+from meshsim.mesh.control_plane import Push
 from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import CLIENT, Scenario
-from meshsim.scenario.topology import RouteKey, Topology
+from meshsim.scenario.topology import Extra, RouteKey, Topology
 
 Rows = Mapping[str, NDArray[Any]]
 Parts = Mapping[tuple[str, str], Rows]
@@ -59,6 +62,8 @@ ATTEMPTS = {
 }  # fmt: skip
 EJECTIONS = {"time": "f8", "edge": "i8", "replica": "i8"}
 CONNECTIONS = {"time": "f8", "edge": "i8", "what": "i8"}
+PUSHES = {"version": "i8", "changed": "f8", "begun": "f8", "proxies": "i8", "nacked": "i8"}
+LIVES = {"replica": "i8", "since": "f8", "until": "f8"}
 VISITS = {"key": "u8", "arrived": "f8", "answered": "f8", "status": "i8"}
 
 Table = dict[str, NDArray[Any]]
@@ -89,9 +94,11 @@ class Merged:
     timer_lag: Floats
 
 
-def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Ending) -> Merged:
-    """Puts a run of `engine` (``live`` or ``envoy``) together."""
-    topology = Topology(scenario)
+def merge(
+    scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Ending, extra: Extra = ()
+) -> Merged:
+    """Puts a run of `engine` (``live`` or ``envoy``) together; `extra` replicas are as in a `Topology`."""
+    topology = Topology(scenario, extra)
     replicas = topology.labels
     ids = [id_ for _, _, id_ in replicas]
     edges = topology.edges
@@ -116,6 +123,8 @@ def merge(scenario: Scenario, seed: int, engine: str, parts: Parts, ending: Endi
         connections=connections(parts, ending.time),
         certificates=certificates(parts, topology, ending.time),
         spans=spans_of(parts, topology, ending.time),
+        pushes=pushes(parts, ending.time),
+        lives=lives(parts),
         interrupted=ending.interrupted,
         requests=requests_table(requests, asked, topology),
         calls=calls_table(together(asked, cut(others, ending.time)), topology),
@@ -197,6 +206,26 @@ def _certificate_rows(rows: Mapping[str, NDArray[Any]]) -> Iterable[tuple[float,
     columns = (rows.get(f"certificates.{name}", np.zeros(0)) for name in ("time", "what"))
     time, what = (column.tolist() for column in columns)
     return zip(time, map(int, what), strict=True)
+
+
+def pushes(parts: Parts, end: float) -> list[Push]:
+    """What became of each push by the end; those of a control plane that was killed are not known."""
+    table = gather(parts, "control_plane", "pushes", PUSHES, "begun")
+    arrivals = gather(parts, "control_plane", "arrivals", {"time": "f8", "push": "i8"}, "time")
+    found = []
+    for row in zip(*(table[name].tolist() for name in PUSHES), strict=True):
+        push = Push(*row)
+        at = arrivals["time"][arrivals["push"] == push.version]
+        push.arrivals = at[at <= end].tolist()
+        if push.begun <= end:
+            found.append(push)
+    return found
+
+
+def lives(parts: Parts) -> list[tuple[int, float, float]]:
+    """(replica, from, to) of each that was there, s; empty where none came or went."""
+    table = gather(parts, "cluster", "lives", LIVES, "since")
+    return list(zip(*(table[name].tolist() for name in LIVES), strict=True))
 
 
 def lags(parts: Parts, role: str) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from meshsim.live.tracked import wire_of
 from meshsim.live.wire.client import ClientConnection
@@ -10,6 +11,13 @@ from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.hosts import Host
 
 Address = tuple[str, int]
+Dial = Callable[[asyncio.Protocol, Address], Awaitable[None]]
+"""Connects a protocol to an address; raises `OSError`."""
+
+
+async def connect(protocol: asyncio.Protocol, address: Address) -> None:
+    """The usual `Dial`."""
+    await asyncio.get_running_loop().create_connection(lambda: protocol, *address)
 
 
 class Pool:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from contextlib import ExitStack
+from pathlib import Path
 
 from meshsim.errors import MeshsimError, shown
 from meshsim.live import Address
 
+HTTP = 80
+LISTENS = "0A"
+"""The state of a socket that listens, in /proc/net/tcp."""
 PROBE_TIMEOUT = 0.5
 """Of one attempt to connect, s."""
 
@@ -57,3 +62,14 @@ def accepts(address: Address) -> bool:
             return True
     except OSError:
         return False
+
+
+def listens(process: int, port: int) -> bool:
+    """Whether somebody listens on a port in the network of a process (Linux). Source: proc_net_tcp(5)."""
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{process}/net/{table}").read_text(encoding="ascii").splitlines()
+            for _, local, _, state, *_ in map(str.split, lines[1:]):
+                if state == LISTENS and int(local.rpartition(":")[2], 16) == port:
+                    return True
+    return False

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Message
+from meshsim.live.intercept.lacking import find_nft
+from meshsim.live.intercept.pods import write_names
 from meshsim.live.troubles import OWN_ERROR, allow_descriptors
 from meshsim.scenario.names import file_name
 
@@ -40,15 +42,22 @@ GONE = (
 TAIL_LINES, TAIL_BYTES = 12, 1 << 14
 """Of a log, in a message."""
 
+NOWHERE: Message = {}
+"""The place of a process that is in no pod."""
+
 Rows = dict[str, NDArray[Any]]
 
 
 class Process:
-    """One that the keeper has started; `code` is negative where a signal ended it, None while it lives."""
+    """One that the keeper has started; `code` is negative where a signal ended it, None while it lives.
+
+    Its `place` is as of `PodPlan.place`.
+    """
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
         self.log = log
+        self.place: Message = NOWHERE
         self.pid = 0
         self.code: int | None = None
 
@@ -213,8 +222,15 @@ class Keeper:
         """Imports and reads what all members need."""
         self._ask({"warm": list(roles.values()), "scenario": scenario, "folder": folder})
 
-    def fork(self, name: str, roles: Mapping[str, str]) -> Member:
-        """A child of our own (`meshsim.live.child`)."""
+    def intercept(self, services: dict[str, str]) -> None:
+        """From here on there are pods (`meshsim.live.intercept`) with these services, by address.
+
+        MeshsimError if the system bears none.
+        """
+        self._ask({"intercept": [*map(str, write_names(self.folder, services)), find_nft()]})
+
+    def fork(self, name: str, roles: Mapping[str, str], place: Message = NOWHERE) -> Member:
+        """A child of our own (`meshsim.live.child`); its `place` is as of `PodPlan.place`."""
         member = Member(name, self._log(name))
         with self._blames(name):
             incoming, its_outgoing = os.pipe()
@@ -223,7 +239,7 @@ class Keeper:
         with log:
             fds = [its_incoming, its_outgoing, log.fileno()]
             try:
-                self._register(member, self._ask({"fork": dict(roles)}, fds))
+                self._register(member, self._ask({"fork": dict(roles), **place}, fds), place)
             finally:
                 os.close(its_incoming)
                 os.close(its_outgoing)
@@ -231,15 +247,19 @@ class Keeper:
         return member
 
     def run(
-        self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None
-    ) -> Process:
-        """A program in its own session; `env` is all its environment. MeshsimError if it can't start."""
+        self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None,
+        place: Message = NOWHERE,
+    ) -> Process:  # fmt: skip
+        """A program in its own session; `env` is all its environment, its `place` is as of `fork`.
+
+        MeshsimError if it can't start.
+        """
         program = Process(name, self._log(name))
         where = None if folder is None else str(folder)
-        request = {"run": list(command), "env": dict(env), "folder": where}
+        request = {"run": list(command), "env": dict(env), "folder": where, **place}
         with self._blames(name), program.log.open("ab") as log:  # it goes on at its end if it is shortened
             answer = self._ask(request, [log.fileno()])
-        self._register(program, answer)
+        self._register(program, answer, place)
         return program
 
     @contextlib.contextmanager
@@ -257,7 +277,8 @@ class Keeper:
     def _log(self, name: str) -> Path:
         return self.folder / f"{file_name(name)}.log"
 
-    def _register(self, process: Process, answer: Message) -> None:
+    def _register(self, process: Process, answer: Message, place: Message) -> None:
+        process.place = place
         process.pid = answer["pid"]
         self._processes[process.pid] = process
         if process.pid in self._codes:  # it has ended before we knew it

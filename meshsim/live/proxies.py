@@ -52,7 +52,10 @@ class Proxies(ABC):
     """One proxy for each replica and the client; `troubles`, once ended, are of those that are no members.
 
     `enrolments` say, by proxy, how to ask for a certificate: from `connect` on, where there are identities.
+    They are `elastic` if replicas may come and go while the mesh runs, and its policies change.
     """
+
+    elastic = False
 
     def __init__(self) -> None:
         self.troubles: dict[str, dict[str, int]] = {}
@@ -71,6 +74,14 @@ class Proxies(ABC):
 
     def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> None:  # noqa: B027
         """Tells proxies that are no members where applications and replicas are, by id; waits for them."""
+
+    def add(self, id_: str) -> Member:
+        """Starts the proxy of a replica that comes while the mesh runs, where these are `elastic`."""
+        raise NotImplementedError
+
+    def opened(self, id_: str, said: Message) -> Listeners:
+        """Where a proxy listens that was added, by what it says of that."""
+        raise NotImplementedError
 
     def start(self, base: float) -> None:  # noqa: B027 - ours learn it as members
         """Scenario time 0 is at `base` of the monotonic clock, s."""
@@ -96,11 +107,14 @@ class Proxies(ABC):
 class MeshsimProxies(Proxies):
     """Our own."""
 
+    elastic = True
+
     def __init__(self, topology: Topology, host: str, fork: Callable[[str, str], Member]) -> None:
         super().__init__()
         self._host = host
         self._fork = fork
-        self._ids = [proxy.name for proxy in topology.proxies]
+        present = (proxy for proxy in topology.proxies if not any(each.added for each in proxy.replicas))
+        self._ids = [proxy.name for proxy in present]
         self._members: dict[str, Member] = {}
 
     def begin(self) -> Sequence[Member]:
@@ -108,7 +122,13 @@ class MeshsimProxies(Proxies):
         return list(self._members.values())
 
     def open(self, heard: Heard) -> dict[str, Listeners]:
-        return {id_: Ports(**heard[member]).on(self._host) for id_, member in self._members.items()}
+        return {id_: self.opened(id_, heard[member]) for id_, member in self._members.items()}
+
+    def add(self, id_: str) -> Member:
+        return self._fork("proxy", id_)
+
+    def opened(self, id_: str, said: Message) -> Listeners:
+        return Ports(**said).on(self._host)
 
 
 def url(host: str, port: int) -> str:

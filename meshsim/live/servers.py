@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from meshsim.live.control.lines import Lines
 from meshsim.live.wire import Handler, Limits, ServerConnection
 from meshsim.mesh.clock import Clock
 from meshsim.mesh.disruption import Disruption
@@ -32,12 +33,17 @@ AGAIN = 0.05
 class Listening:
     """One listening socket; if `keep_alive` is > 0, connections are closed after so long idle, s.
 
-    Where there is an `entrance`, it decides what is let in.
+    Where there is an `entrance`, it decides what is let in. `serve` makes what a connection becomes; it is
+    one of HTTP otherwise, that the handler serves.
     """
 
-    def __init__(self, handler: Handler, keep_alive: float = 0.0, entrance: Entrance | None = None) -> None:
+    def __init__(
+        self, handler: Handler, keep_alive: float = 0.0, entrance: Entrance | None = None,
+        serve: Callable[[], Lines] | None = None,
+    ) -> None:  # fmt: skip
         self.handler = handler
         self.entrance = entrance
+        self.serve = serve
         self.limits = Limits(idle_timeout=keep_alive) if keep_alive else Limits()
         self.port = 0
         self.host = ""
@@ -60,9 +66,9 @@ class Listening:
         self.port = self.server.sockets[0].getsockname()[1]
         return self.port
 
-    def _serve(self) -> ServerConnection:
+    def _serve(self) -> ServerConnection | Lines:
         """What a connection becomes that is let in."""
-        return ServerConnection(self.handler, self.limits)
+        return ServerConnection(self.handler, self.limits) if self.serve is None else self.serve()
 
     def close(self) -> None:
         """As `refuse`, and gives the port back."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.links import Crossing, emulated
-from meshsim.live.pool import Address, Pool
+from meshsim.live.pool import Address, Dial, Pool, connect
 from meshsim.live.tracked import Opening, Rejection, Wire, round_trip, wire_of
 from meshsim.live.troubles import no_connection
 from meshsim.live.wire.client import GARBAGE, HUNG_UP, ClientConnection, Reply
@@ -44,13 +44,14 @@ class SocketTransport(Transport):
     """Attempts over real connections to the `addresses` of hosts, by name.
 
     `links` are to emulate, by edge, none for traffic within a pod; `changing` if events change them.
-    `secured` says where mTLS is used: nowhere if it is None.
+    `secured` says where mTLS is used: nowhere if it is None. `dial` connects, where it is not.
     """
 
     limits: Limits
     links: dict[int, Link]
     secured: Secured | None
     pools: dict[Host, Pool]
+    dial: Dial
 
     def __init__(
         self, clock: LiveClock, addresses: dict[str, Address], links: dict[int, Link] | None = None,
@@ -62,6 +63,7 @@ class SocketTransport(Transport):
         self.limits = limits or Limits()
         self.links = {edge: link for edge, link in (links or {}).items() if emulated(link, changing)}
         self.pools = {}
+        self.dial = connect
 
     # ---- the subclass's -----------------------------------------------------------------------------
 
@@ -118,10 +120,10 @@ class SocketTransport(Transport):
                 if not await secured.connect(pool.cluster, protocol, pool.address, limit, rejected):
                     pool.cluster.failed(pool.host, connection, self.clock.now())
                     return
+                socket.identity = secured.service(pool.cluster)
             else:
                 async with asyncio.timeout(limit):
-                    loop = asyncio.get_running_loop()
-                    await loop.create_connection(lambda: protocol, *pool.address)
+                    await self.dial(protocol, pool.address)
         except (OSError, TimeoutError) as error:
             no_connection(error)
             pool.cluster.failed(pool.host, connection, self.clock.now())

@@ -13,6 +13,8 @@ MESH = {
     "mesh.mtls.handshake", "mesh.mtls.round_trips", "mesh.mtls.certificate_ttl", "mesh.mtls.rotate_at",
     "mesh.mtls.jitter", "mesh.mtls.ca.time", "mesh.mtls.ca.workers", "mesh.mtls.ca.retry.base",
     "mesh.mtls.ca.retry.max",
+    "mesh.control_plane", "mesh.control_plane.debounce", "mesh.control_plane.debounce_max",
+    "mesh.control_plane.time", "mesh.control_plane.workers", "mesh.control_plane.ordered",
     "mesh.preset=envoy", "mesh.preset=istio", "mesh.preset=linkerd",
 }  # fmt: skip
 """Patterns of :mod:`meshsim.scenario.settings`."""
@@ -21,11 +23,20 @@ TTL_LEAST = 2.0
 """Of a certificate, s."""
 
 
-def refuse_unknown(scenario: Scenario) -> None:
-    """Raises MeshsimError with every key of the data plane and control plane that can't be run live."""
+def refuse_unknown(scenario: Scenario, *, elastic: bool = True) -> None:
+    """Raises MeshsimError with every key of the data plane and control plane that can't be run live.
+
+    Proxies are `elastic` that learn what changes from the control plane.
+    """
     found = [each for each, _ in set_keys(scenario) if each.startswith("mesh.") and each not in MESH]
     if found:
         raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")
+    rolls = any(event.rolls or event.component == "control_plane" or event.nack for event in scenario.events)
+    if not elastic and (rolls or scenario.mesh.control_plane is not None):
+        raise MeshsimError(
+            "a mesh of Envoys can't scale, restart, or lose its control plane yet; simulate it, or run it"
+            " with --proxy meshsim"
+        )
     mtls = scenario.mesh.mtls
     if mtls is not None and mtls.certificate_ttl < TTL_LEAST:
         raise MeshsimError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from meshsim.measure.answers import Totals
 from meshsim.measure.flow import COUNTS, BinnedFlow, Ended, fitted
 from meshsim.measure.grid import Floats, Ints, Window
 from meshsim.measure.latency import Latencies
@@ -65,6 +66,7 @@ class Histograms(Measurements):
             is empty.
         certified: likewise, what became of certificates; `certificates` is empty.
         connected: likewise, what became of connections, by edge index; `connections` is empty.
+        totals: what was counted from the start of the run.
     """
 
     requests: Outcomes
@@ -80,6 +82,7 @@ class Histograms(Measurements):
     ejected: dict[tuple[int, int], int]
     certified: dict[str, int]
     connected: dict[int, dict[str, int]]
+    totals: Totals
 
     def sample(self, window: Window) -> Sample:
         """What was counted, in the window that it was counted in."""
@@ -97,6 +100,7 @@ class Histograms(Measurements):
             visits=self.visits,
             busy=window.of(self.busy),
             queued=window.of(self.queued),
+            present=self.present(np.array([window.start, window.end]))[:, 0],
             ejections=ejections,
             certificates=None if self.certificates is None else self.certified,
             connections=self.connected,

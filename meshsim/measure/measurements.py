@@ -6,9 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from meshsim.measure.flow import BinnedFlow
 from meshsim.measure.grid import Floats, Grid, Window
 from meshsim.measure.sample import Sample
+from meshsim.mesh.control_plane import Push
+
+__all__ = ["Measurements", "Push"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +34,8 @@ class Measurements(ABC):
             tracked: `what` is a field of `meshsim.measure.parts.ConnectionSummary`.
         certificates: (time, proxy number, what) of each certificate that was signed, refused or expired:
             `what` is a field of `meshsim.measure.parts.CertificateSummary`; None where there are none.
+        pushes: what became of each push of the control plane, in order.
+        lives: (replica index, from, to) of each that was there, s, where replicas come and go; else empty.
         spans: rows of sampled spans (see `meshsim.measure.spans`).
         interrupted: whether the user ended it (Ctrl-C); it is then measured up to where it came.
         events: that an engine fired; 0 for the reference model.
@@ -47,6 +54,8 @@ class Measurements(ABC):
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
     connections: list[tuple[float, int, str]] = field(default_factory=list)
     certificates: list[tuple[float, int, str]] | None = None
+    pushes: list[Push] = field(default_factory=list)
+    lives: list[tuple[int, float, float]] = field(default_factory=list)
     spans: list[dict[str, object]] = field(default_factory=list)
     interrupted: bool = False
     events: int = 0
@@ -74,6 +83,15 @@ class Measurements(ABC):
     @abstractmethod
     def visited(self, service: str, window: Window) -> tuple[int, int]:
         """How many attempts arrived at a service, and how many ended there, within a window, by the clock."""
+
+    def present(self, edges: Floats) -> Floats:
+        """(replicas, bins) how long each replica was there, of each bin between `edges`, s."""
+        if not self.lives:
+            return np.broadcast_to(np.diff(edges), (len(self.replicas), len(edges) - 1))
+        found = np.zeros((len(self.replicas), len(edges) - 1))
+        for replica, since, until in self.lives:
+            found[replica] = np.diff(np.clip(edges, since, max(since, until)))
+        return found
 
     @property
     def service_names(self) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from meshsim.measure.grid import Floats
 from meshsim.measure.latency import LatencySummary
 from meshsim.measure.result import LEFT_OUT, Result
 from meshsim.measure.sample import DENIED, Outcomes, Sample, Tries
@@ -163,9 +166,12 @@ def per(amount: float, base: float) -> float | None:
     return float(amount) / float(base) if base else None
 
 
-def workers(scenario: Scenario, service: str) -> int:
-    """Of all replicas of a service; at least UNLIMITED without a limit."""
-    return sum(each.workers * each.replicas for each in scenario.services[service].deployments().values())
+def workers(scenario: Scenario, replicas: Sequence[tuple[str, str, str]], present: Floats) -> Floats:
+    """(replicas, ...) worker-seconds of (replicas, ...) seconds; NaN where workers are unlimited."""
+    works = {name: service.deployments() for name, service in scenario.services.items()}
+    each = np.array([float(works[service][version].workers) for service, version, _ in replicas])
+    each[each >= UNLIMITED] = np.nan
+    return np.asarray(present * each.reshape(-1, *[1] * (present.ndim - 1)))
 
 
 def services(sample: Sample, scenario: Scenario) -> dict[str, ServiceSummary]:
@@ -176,10 +182,10 @@ def services(sample: Sample, scenario: Scenario) -> dict[str, ServiceSummary]:
 def _service(sample: Sample, scenario: Scenario, name: str) -> ServiceSummary:
     deployments = scenario.services[name].deployments()
     found = {index: of for index, (service, *of) in enumerate(sample.replicas) if service == name}
+    slots = workers(scenario, sample.replicas, sample.present)
 
     def station(members: Collection[int]) -> StationSummary:
-        workers = sum(deployments[found[index][0]].workers for index in members)
-        return _station(sample, [*members], workers, rules=scenario.has_rules)
+        return _station(sample, [*members], float(slots[[*members]].sum()), rules=scenario.has_rules)
 
     return ServiceSummary(
         **vars(station(found)),
@@ -191,6 +197,7 @@ def _service(sample: Sample, scenario: Scenario, name: str) -> ServiceSummary:
         replicas=[
             ReplicaSummary(id=id_, version=version, **vars(station([index])))
             for index, (version, id_) in found.items()
+            if sample.present[index] > 0.0 or sample.visits[index].arrived
         ],
         endpoints=_endpoints(sample, scenario.services[name], name, rules=scenario.has_rules) or None,
     )
@@ -217,8 +224,8 @@ def _endpoints(sample: Sample, service: Service, name: str, *, rules: bool) -> d
     return found
 
 
-def _station(sample: Sample, members: list[int], workers: int, *, rules: bool) -> StationSummary:
-    """The numbers of some replicas together; `workers` are at least UNLIMITED without a limit."""
+def _station(sample: Sample, members: list[int], slots: float, *, rules: bool) -> StationSummary:
+    """The numbers of some replicas together; `slots` are worker-seconds, NaN without a limit."""
     visits = Outcomes.pooled([sample.visits[index] for index in members])
     busy = float(sample.busy[members].sum())
     return StationSummary(
@@ -228,7 +235,7 @@ def _station(sample: Sample, members: list[int], workers: int, *, rules: bool) -
         dropped=visits.cancelled,
         unfinished=visits.unfinished,
         rate=per(visits.arrived, sample.time),
-        utilisation=per(busy, sample.time * workers) if workers < UNLIMITED else None,
+        utilisation=None if np.isnan(slots) else per(busy, slots),
         busy_mean=per(busy, sample.time),
         queue_mean=per(float(sample.queued[members].sum()), sample.time),
         ejections=int(sample.ejections[members].sum()),

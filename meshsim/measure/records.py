@@ -118,6 +118,7 @@ class Records(Measurements):
             visits=self._visits(window),
             busy=window.of(self.busy),
             queued=window.of(self.queued),
+            present=self.present(np.array([window.start, window.end]))[:, 0],
             ejections=np.bincount(
                 [replica for time, _, replica in self.ejections if time >= window.start],
                 minlength=len(self.replicas),

@@ -86,6 +86,7 @@ class Sample:
         calls, tries: by edge.
         visits: of attempts to each replica, from arrival to answer.
         busy, queued: (replicas,) worker-seconds; attempt-seconds in the waiting room.
+        present: (replicas,) how long each was there, s.
         ejections: (replicas,) how often each was ejected, by any caller's proxy.
         certificates: what became of them, how often each; None where there are none.
         connections: by edge, what became of tracked ones, by any caller's proxy: how often each.
@@ -103,6 +104,7 @@ class Sample:
     visits: list[Outcomes]
     busy: Floats
     queued: Floats
+    present: Floats
     ejections: Ints
     certificates: dict[str, int] | None = None
     connections: dict[int, dict[str, int]] = field(default_factory=dict)
@@ -123,6 +125,7 @@ class Sample:
             visits=[*map(Outcomes.pooled, zip(*(each.visits for each in samples), strict=True))],
             busy=np.sum([sample.busy for sample in samples], axis=0),
             queued=np.sum([sample.queued for sample in samples], axis=0),
+            present=np.sum([sample.present for sample in samples], axis=0),
             ejections=np.sum([sample.ejections for sample in samples], axis=0),
             certificates=_added([sample.certificates for sample in samples]),
             connections={

@@ -23,7 +23,6 @@ from meshsim.measure.parts import workers
 from meshsim.measure.table import Table
 from meshsim.measure.window import interrupted
 from meshsim.scenario.model import CLIENT, Scenario
-from meshsim.units import UNLIMITED
 
 COLUMNS = {
     "time": "left edge of the bin, s",
@@ -150,10 +149,11 @@ def _workers(
         totals = [[fitted(each[own], bins).sum(axis=0) for own in members] for each in amounts]
         return added(np.sum(totals, axis=0) / len(amounts), starts)
 
-    totals = [workers(scenario, name) for name in services]
-    slots = np.array([float(total) if total < UNLIMITED else np.nan for total in totals])
     width = added(np.diff(edges), starts)
+    slots = [workers(scenario, each.replicas, each.present(edges)) for each in records]
+    with np.errstate(invalid="ignore", divide="ignore"):  # a service without replicas has no utilisation
+        utilisation = mean([each.busy for each in records]) / mean(slots)
     return {
-        "utilisation": (mean([each.busy for each in records]) / slots[:, None] / width).ravel(),
+        "utilisation": utilisation.ravel(),
         "queue_mean": (mean([each.queued for each in records]) / width).ravel(),
     }

@@ -27,7 +27,6 @@ from meshsim.measure.parts import workers
 from meshsim.measure.result import Result
 from meshsim.measure.window import interrupted
 from meshsim.scenario.model import Scenario
-from meshsim.units import UNLIMITED
 
 LEAST_STEP_RATIO = 0.1
 LEAST_RISE = 10.0
@@ -109,9 +108,11 @@ def _overloaded(record: Measurements, scenario: Scenario, window: Window) -> str
 
 
 def _behind(record: Measurements, scenario: Scenario, service: str, window: Window) -> bool:
-    slots = workers(scenario, service)
-    busy = window.of(record.busy[record.members(service)]).sum()
-    if slots >= UNLIMITED or busy < BUSY_RATIO * slots * window.length:
+    members = record.members(service)
+    present = record.present(np.array([window.start, window.end]))
+    slots = workers(scenario, record.replicas, present)[members].sum()
+    busy = window.of(record.busy[members]).sum()
+    if not busy >= BUSY_RATIO * slots:  # nor of workers without a limit
         return False
     arrived, answered = record.visited(service, window)
     return arrived - answered > LEAST_RISE_RATIO * arrived

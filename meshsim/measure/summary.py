@@ -21,6 +21,7 @@ from meshsim.measure.measurements import Measurements
 from meshsim.measure.objectives import ObjectiveResult
 from meshsim.measure.parts import CertificateSummary, EdgeSummary, ServiceSummary, per
 from meshsim.measure.precision import Until
+from meshsim.measure.pushes import PushesSummary, pushes
 from meshsim.measure.result import LEFT_OUT, Result, at
 from meshsim.measure.sample import Outcomes, Sample, Tries
 from meshsim.measure.stability import Instability
@@ -116,6 +117,7 @@ class Summary(Numbers, _About):
     ci: dict[str, Interval]
     notes: list[str]
     certificates: CertificateSummary | None = field(default=None, metadata=LEFT_OUT)
+    pushes: PushesSummary | None = field(default=None, metadata=LEFT_OUT)
     until: Until | None = field(default=None, metadata=LEFT_OUT)
     live: LiveConditions | None = field(default=None, metadata=LEFT_OUT)
     traces: TraceExport | None = field(default=None, metadata=LEFT_OUT)
@@ -153,6 +155,7 @@ def summarise(
         ci=_intervals(samples, scenario),
         notes=[*notes, *_notes(numbers.requests, records, window, scenario)],
         certificates=None if sample.certificates is None else CertificateSummary(**sample.certificates),
+        pushes=pushes(records[0].pushes),
     )
 
 

@@ -18,6 +18,7 @@ from meshsim.mesh.proxy import Route
 from meshsim.mesh.request import Request
 from meshsim.mesh.spans import ATTEMPT_SPAN
 from meshsim.policies.outcome import (
+    NC,
     NO_FLAG,
     RATE_LIMITED,
     REFUSED,
@@ -202,7 +203,7 @@ class Attempt(Stream):
         if call.tried is not None:
             host = self.cluster.pick_again(self.key, host, call.tried, call.policy.repicks, now)
         if host is None:
-            self.refuse(UH, now)
+            self.refuse(UH if self.cluster.configured else NC, now)
         else:
             self.step = PENDING
             self.bound_at = now

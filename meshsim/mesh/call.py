@@ -32,7 +32,7 @@ from meshsim.mesh.hosts import Host
 from meshsim.mesh.proxy import Route
 from meshsim.mesh.request import Request
 from meshsim.mesh.spans import CALL_SPAN
-from meshsim.policies.outcome import DI, FI, NO_FLAG, REJECTED, RL, UH, UO, URX, UT, add_flag
+from meshsim.policies.outcome import DI, FI, NC, NO_FLAG, REJECTED, RL, UH, UO, URX, UT, add_flag
 from meshsim.random import BACKOFF, PROXY_BACK, PROXY_OUT, ROUTE, Key, derive, u01
 
 RETRIES_AT_ONCE = 10_000
@@ -269,8 +269,8 @@ class Call(Caller):
         elif verdict == WIN or self.eldest is None:
             self.host = host
             self.conclude(status, flag, now)
-        elif flag == UH:
-            self.flags = add_flag(self.flags, UH)
+        elif flag in (UH, NC):
+            self.flags = add_flag(self.flags, flag)
 
     def hedge(self, now: float) -> None:
         """An opportunity to hedge: taken if a try is under way and a retry slot is to be had."""

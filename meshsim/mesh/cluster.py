@@ -63,6 +63,7 @@ class Cluster(HostSet):
         observer: the balancer, if it wants to hear how tries end.
         budget: grants retry slots; Linkerd's is shared by the route's clusters.
         broken: streams whose connections broke at this instant: a budget still counts them as active.
+        configured: whether the proxy has been told of it; until then it has no hosts.
         secure: whether connections are opened with mTLS from now on.
         agent: of its proxy; None if that has no identity.
     """
@@ -82,6 +83,7 @@ class Cluster(HostSet):
         self.breaker = breaker
         self.budget = budget
         self.broken = 0
+        self.configured = True
         self.secure = False
         self.agent = None
 
@@ -97,6 +99,11 @@ class Cluster(HostSet):
             self.secure = secure
             for host in self.hosts:
                 self.drain(host)
+
+    def add(self, host: Host, now: float) -> None:
+        """Takes note of a host that was never there before; `replace` makes it one of the hosts."""
+        self.known.append(host)
+        self.balancer.joined(host, now)
 
     # ---- choosing and connecting ------------------------------------------------------------------
 
@@ -194,7 +201,7 @@ class Cluster(HostSet):
     def lose(self, connection: Connection, why: int, now: float) -> None:
         self.recorder.connection(self.edge, why, now)
         connection.close()
-        self.discard(self.hosts[connection.pool.place], now)
+        self.discard(self.known[connection.pool.place], now)
 
     def hang_up(self, connection: Connection) -> None:
         self.transport.hang_up(connection)

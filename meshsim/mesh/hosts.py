@@ -65,6 +65,7 @@ class Host(Endpoint):
         drains: how often the pool was drained.
         head, tail: the pending queue.
         pool: its connections, if they are tracked.
+        member: whether it is one of its cluster's hosts, as far as the proxy knows.
     """
 
     cluster: HostSet | None
@@ -84,6 +85,7 @@ class Host(Endpoint):
         self.head = None
         self.tail = None
         self.pool = None
+        self.member = True
 
     def push(self, stream: Stream) -> None:
         """Puts a stream at the end of the pending queue."""
@@ -117,7 +119,8 @@ class HostSet(Keeper):
     """The hosts of one service, or of one version of it, for one caller proxy.
 
     Attributes:
-        hosts: all, in order.
+        hosts: all that the proxy knows to be there, in order.
+        known: those and all that have been there before, by their index.
         available: those the balancer may pick; all of them in a panic.
         armed: whether the next tick of outlier detection is on the clock.
         generation: of the grid of ticks, and of penalties.
@@ -125,6 +128,8 @@ class HostSet(Keeper):
         due: when it will learn of changes that wait for others, s; inf: none wait.
     """
 
+    hosts: list[Host]
+    known: list[Host]
     available: list[Endpoint]
     updated: float
     due: float
@@ -136,6 +141,7 @@ class HostSet(Keeper):
         self.recorder = recorder
         self.edge = edge
         self.hosts = hosts
+        self.known = list(hosts)
         self.available = list(hosts)
         self.detection = detection
         self.armed = False
@@ -147,8 +153,26 @@ class HostSet(Keeper):
         """Closes the connections to a host: it is ejected, or down."""
         raise NotImplementedError
 
+    def replace(self, hosts: list[Host], now: float) -> None:
+        """Other hosts are there from now on; the connections to those that have gone are closed.
+
+        Source: Envoy's membership updates, which wait for no merge window.
+        """
+        gone = self.hosts
+        self.hosts = hosts
+        for host in gone:
+            host.member = False
+        for host in hosts:
+            host.member = True
+        self.refresh(now)
+        for host in gone:
+            if not host.member:
+                self.drain(host)
+
     def record(self, host: Host, status: int, key: Key, now: float) -> None:
-        """Tells outlier detection how a try to the host ended."""
+        """Tells outlier detection how a try to the host ended; of one that has gone it wants nothing."""
+        if not host.member:
+            return
         verdict = self.detection.record(host, self.hosts, status, key, now)
         if verdict == OUT:
             self.leave_out(host, now)
@@ -217,7 +241,7 @@ class HostSet(Keeper):
             self.refresh(now)
         for outlier in self.detection.outliers(self.hosts):
             if self.detection.eject(outlier, self.hosts, now):
-                self.leave_out(self.hosts[outlier.index], now)
+                self.leave_out(self.known[outlier.index], now)
         for host in self.hosts:
             self.detection.forget(host)
 
@@ -242,7 +266,7 @@ class HostSet(Keeper):
         self.updated = updated
         self.due = inf
         self.available = [host for host in self.hosts if not host.ejected]
-        if self.detection.panics(len(self.available), len(self.hosts)):
+        if self.hosts and self.detection.panics(len(self.available), len(self.hosts)):
             self.available = list(self.hosts)
 
 

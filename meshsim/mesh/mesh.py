@@ -25,6 +25,7 @@ class Mesh(Event):
         edges: (caller, service) by number.
         client: where requests come from.
         proxies: by number.
+        present: how many of them are there at first.
         sources: what sends requests.
         network: the transport.
         authority: the CA; None without mTLS.
@@ -49,6 +50,7 @@ class Mesh(Event):
         self.links = {}
         self.edges = []
         self.proxies = []
+        self.present = 0
         self.sources = []
         self.authority = None
         network.watch = self
@@ -57,7 +59,7 @@ class Mesh(Event):
     def begin(self) -> None:
         """Lets all certificates and loads begin."""
         for proxy in self.proxies:
-            if proxy.agent is not None:
+            if proxy.agent is not None and proxy.number < self.present:
                 proxy.agent.begin(0.0)
         for source in self.sources:
             source.begin()

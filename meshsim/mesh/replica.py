@@ -14,6 +14,9 @@ from meshsim.mesh.spans import Tracer
 from meshsim.mesh.work import Workload
 from meshsim.random import SERVICE
 
+UP = 1
+"""The step with which the `watcher` of a replica is fired."""
+
 
 @final
 class Replica:
@@ -31,6 +34,7 @@ class Replica:
         hosts: it, as its callers see it: those that have had connections to it.
         keeping: the running timers of idle connections' ends here; None if they are kept.
         starting: whether it would be up, and has no certificate yet.
+        watcher: is fired once, when it is up next.
     """
 
     error_ratio: float
@@ -38,6 +42,7 @@ class Replica:
     youngest: Waiting | None
     hosts: list[Host]
     keeping: Deadlines | None
+    watcher: Event | None
 
     def __init__(
         self, clock: Clock, recorder: Recorder, tracer: Tracer, number: int, name: str, workload: Workload,
@@ -60,6 +65,7 @@ class Replica:
         self.youngest = None
         self.hosts = []
         self.starting = False
+        self.watcher = None
         self.keeping = Deadlines(clock, workload.keep_alive) if workload.keep_alive > 0.0 else None
         self.busy_gauge = busy_gauge
         self.queue_gauge = queue_gauge
@@ -160,7 +166,15 @@ class Replica:
             self.starting = True
             self.proxy.agent.restart(Start(self), now)
         else:
-            self.downs -= 1
+            self.lift(now)
+
+    def lift(self, now: float) -> None:
+        """One cause less to be down."""
+        self.downs -= 1
+        watcher = self.watcher
+        if self.downs == 0 and watcher is not None:
+            self.watcher = None
+            watcher.fire(UP, now)
 
 
 @final
@@ -172,4 +186,4 @@ class Start(Event):
 
     def fire(self, step: int, now: float) -> None:
         self.replica.starting = False
-        self.replica.downs -= 1
+        self.replica.lift(now)

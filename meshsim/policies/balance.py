@@ -33,6 +33,9 @@ class Balancer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how to pick: write its method pick")
 
+    def joined(self, host: Endpoint, now: float) -> None:
+        """A host is there that never was before; its index is the next."""
+
     def observes(self) -> bool:
         """Whether it wants to hear how tries end: it has a method `ended` of its own."""
         return type(self).ended is not vars(Balancer)["ended"]

@@ -58,6 +58,7 @@ class PeakEwma(Balancer):
 
     def __init__(self, decay: float, rtt: float, hosts: int) -> None:
         self.decay = decay
+        self.rtt = rtt
         self.began = inf
         self.estimates = [rtt] * hosts
         self.updated = [0.0] * hosts
@@ -80,6 +81,10 @@ class PeakEwma(Balancer):
         """What a try would meet at the host: its latency, once for each request under way and for the try."""
         self.observe(host.index, 0.0, now)
         return self.estimates[host.index] * (host.active + host.pending + 1)
+
+    def joined(self, host: Endpoint, now: float) -> None:
+        self.estimates.append(self.rtt)
+        self.updated.append(now)
 
     def ended(self, host: Endpoint, since: float, now: float) -> None:
         if since >= self.began:

@@ -31,9 +31,10 @@ UPE = 10  # upstream protocol error: what came back was no HTTP
 NR = 11  # no route
 DC = 12  # downstream connection termination: the client has gone
 DPE = 13  # downstream protocol error: what came from the client was no HTTP
+NC = 15  # no cluster: the route leads to one that this proxy has not been told of
 SI = 14  # stream idle time-out: for too long nothing had come from either side
 
-NAMES = ("", "UH", "UF", "UC", "UT", "UO", "URX", "DI", "FI", "RL", "UPE", "NR", "DC", "DPE", "SI")
+NAMES = ("", "UH", "UF", "UC", "UT", "UO", "URX", "DI", "FI", "RL", "UPE", "NR", "DC", "DPE", "SI", "NC")
 
 
 def add_flag(flags: int, flag: int) -> int:

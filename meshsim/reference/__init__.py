@@ -14,7 +14,8 @@ second) and short. A tour, from the outside in:
     certificate, access                             who is known to whom; who may do what
     outlier, accrual                                who is left out, since it failed
     link, station, clock                            latency and loss; waiting; the clock
-    events    faults and configuration pushes
+    events    faults, and what is wanted of the mesh
+    control_plane, rollout                          who learns of that, and when; replicas come and go
     run, tables    what all of these share; what is recorded
     world     who is there; from the first arrival to the last answer
 """
@@ -49,6 +50,11 @@ MECHANISMS = (
     "waits for the CA", "refused when the CA went down", "signed in vain", "asking ended by an outage",
     "restart waits for a certificate", "root rotated", "roots dropped",
     "denied: rule", "denied: none", "allowed",
+    "NC", "refused a configuration", "overtaken", "sent to nobody", "waits for the control plane",
+    "kept its place", "gone while it waited", "change put off a push", "debounce at its most",
+    "push after an outage", "push lost", "queue lost", "configuration lost", "connected while it was down",
+    "host met", "host left", "gone host not charged", "replica started", "replica ready", "replica left",
+    "left before it was ready", "replaced before it was ready", "surge", "unavailable",
 )  # fmt: skip
 """What :func:`simulate_counting` counts; a name that never acted is missing in its answer."""
 

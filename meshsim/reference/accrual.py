@@ -13,6 +13,7 @@ Source: Linkerd's documentation, Circuit Breaking; linkerd2-proxy, ``consecutive
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,25 +33,32 @@ class Door:
 
 
 class Accrual:
-    """The doors to a cluster's hosts, by number."""
+    """The doors to a cluster's hosts that are there, by number."""
 
     panic = False
     update: object | None = None
 
-    def __init__(self, run: Run, settings: FailureAccrual, hosts: int) -> None:
+    def __init__(self, run: Run, settings: FailureAccrual, hosts: Sequence[int]) -> None:
         self.clock = run.clock
         self.did = run.did
         self.settings = settings
-        self.doors = [Door() for _ in range(hosts)]
+        self.doors = {host: Door() for host in hosts}
 
     @property
     def available(self) -> list[int]:
         """The hosts that may be picked."""
-        return [host for host, door in enumerate(self.doors) if door.state in ("open", "vacant")]
+        return [host for host, door in self.doors.items() if door.state in ("open", "vacant")]
+
+    def meet(self, hosts: Sequence[int]) -> None:
+        """Others are there."""
+        self.doors = {host: self.doors.get(host, Door()) for host in hosts}
 
     def record(self, host: int, status: int, key: Key) -> bool:
         """An attempt ended with this status; True if that shuts its host."""
-        door = self.doors[host]
+        door = self.doors.get(host)
+        if door is None:
+            self.did["gone host not charged"] += 1
+            return False
         if door.state == "shut":
             self.did["ignored while shut"] += 1
             return False
@@ -86,7 +94,7 @@ class Accrual:
 
     def lose(self, host: int, key: Key) -> None:
         """How an attempt would have ended will never be known."""
-        door = self.doors[host]
-        if door.state == "on trial" and door.on_trial == key:
+        door = self.doors.get(host)
+        if door is not None and door.state == "on trial" and door.on_trial == key:
             self.did["probe given up"] += 1
             door.state = "vacant"

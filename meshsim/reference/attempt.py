@@ -83,7 +83,7 @@ class Carrier(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Host:
-    """A replica, as one caller sees it; `number` is its place in the cluster."""
+    """A replica, as one caller sees it; `number` is the replica's."""
 
     number: int
     replica: Server
@@ -110,7 +110,7 @@ class Owner(Protocol):
     row: CallRow
 
     def refused(self, attempt: Attempt, flag: str) -> None:
-        """It got no host (`UH`) or no connection (`UO`)."""
+        """It got no host (`UH`, `NC`) or no connection (`UO`)."""
 
     def sent(self, attempt: Attempt) -> AttemptRow:
         """It got its connection; its row in the tables."""

@@ -75,6 +75,11 @@ class PeakEwma:
     def _cost(self, host: Host) -> float:
         return self._hear(host, 0.0) * (len(host.busy) + len(host.pending) + 1)
 
+    def meet(self, host: Host) -> None:
+        """A host is new here."""
+        if self.began is not None:
+            self.known[host.number] = self.rtt, self.clock.now
+
     def ended(self, host: Host, bound: float) -> None:
         """An attempt that was bound to the host then is over."""
         if self.began is not None and bound >= self.began:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from meshsim.random import PROXIES, Key, derive
 from meshsim.reference.access import Rules
@@ -18,37 +19,52 @@ from meshsim.reference.upstream import Upstream
 from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.scenario.topology import Proxy, RouteKey, Topology
 
+ALL = CLUSTERS, ROUTES = ("clusters", "routes")
+"""The parts of a configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What was wanted of the mesh when a push began: `refused` by the proxies of these services."""
+
+    number: int
+    scenario: Scenario
+    endpoints: Mapping[str, Sequence[int]]
+    refused: frozenset[str]
+
 
 class Caller:
-    """What calls through one proxy.
-
-    `version` is that of its policies: when they were pushed, s, and the event's number; -1 for the start's.
-    """
+    """What calls through one proxy; `has` says which version of each part it has, -1 for none."""
 
     def __init__(self, run: Run, proxy: Proxy, authority: Authority | None) -> None:
         self.run = run
         self.proxy = proxy
         self.key = derive(derive(run.seed, PROXIES), proxy.number)
         self.sidecar = Sidecar(run.clock, run.scenario.mesh.proxy if proxy.in_path else None)
-        agent = Agent(run, proxy.number, self.key, authority) if authority and proxy.identified else None
+        self.connected = not any(replica.added for replica in proxy.replicas)  # to the control plane
+        agent = None
+        if authority is not None and proxy.identified:
+            agent = Agent(run, proxy.number, self.key, authority, at_first=self.connected)
         self.end = End(self.sidecar, agent)
         self._guard(run.scenario)
         self.upstreams: dict[tuple[str, str], Upstream] = {}
-        self.version: tuple[float, int] = (-1.0, -1)
+        self.has = dict.fromkeys(ALL, 0 if self.connected else -1)
+        self.refuses = False  # what it was sent last
+        self.configured: Callable[[], None] | None = None  # what waits for its first configuration
 
     def connect(
         self,
         topology: Topology,
         links: Mapping[tuple[str, str], Link],
-        replicas: Mapping[str, Sequence[Server]],
+        replicas: Mapping[str, Mapping[int, Server]],
     ) -> None:
         """Get to know the services it calls, once all exist."""
         self.endpoints = topology.endpoints
         for number, edge in topology.edges_of(self.proxy):
             endpoints = [endpoint for _, endpoint in topology.routes_of[edge]]
-            to = replicas[edge[1]]
+            to, there = replicas[edge[1]], topology.endpoints_at_start[edge[1]]
             link = links[edge]
-            self.upstreams[edge] = Upstream(self.run, self.key, number, link, to, endpoints, self.end)
+            self.upstreams[edge] = Upstream(self.run, self.key, number, link, to, there, endpoints, self.end)
 
     def _guard(self, scenario: Scenario) -> None:
         """What a sidecar asks of who comes: mTLS or not, and the access rules of its service."""
@@ -65,11 +81,32 @@ class Caller:
         row = CallRow(request, upstream.edge, number, self.run.clock.now, extra)
         return Call(self.run, self.sidecar, upstream.routes[endpoint], key, row, by_client=caller == CLIENT)
 
-    def push(self, scenario: Scenario, version: tuple[float, int]) -> None:
-        """Take the policies of a scenario, unless newer ones overtook them."""
-        if version <= self.version:
+    def receive(self, version: Version, parts: Sequence[str]) -> bool:
+        """Take what the control plane sends, unless something newer overtook it; whether it does."""
+        if not self.connected:
+            self.run.did["sent to nobody"] += 1
+            return False
+        if any(self.has[part] > version.number for part in parts):
+            self.run.did["overtaken"] += 1
+            return False
+        self.has.update(dict.fromkeys(parts, version.number))
+        if CLUSTERS in parts:
+            for upstream in self.upstreams.values():
+                upstream.learn(version.endpoints[upstream.names[1]], version.scenario)
+        if ROUTES in parts:
+            self._take(version)
+        return True
+
+    @property
+    def newest(self) -> int:
+        """The version of which it has all parts, or newer ones; -1 for none."""
+        return min(self.has.values())
+
+    def _take(self, version: Version) -> None:
+        self.refuses = not version.refused.isdisjoint(self.proxy.callers)
+        if self.refuses:
+            self.run.did["refused a configuration"] += 1
             return
-        self.version = version
-        self._guard(scenario)
+        self._guard(version.scenario)
         for upstream in self.upstreams.values():
-            upstream.push(scenario)
+            upstream.push(version.scenario)

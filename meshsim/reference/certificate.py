@@ -83,7 +83,7 @@ class Authority:
         asking.turn = station.request()
         yield asking.turn
         yield self.clock.timeout(self.time.draw(asking.key, SIGN))
-        if asking in self.held:  # else the CA went down with it
+        if station is self.station:  # else the CA went down with it
             self.held.remove(asking)
             station.release()
             if asking.over:
@@ -136,7 +136,7 @@ class Authority:
 class Agent:
     """A proxy's certificate, and what it trusts. `number` and `key` are the proxy's."""
 
-    def __init__(self, run: Run, number: int, key: Key, authority: Authority) -> None:
+    def __init__(self, run: Run, number: int, key: Key, authority: Authority, *, at_first: bool) -> None:
         self.run = run
         self.number = number
         self.key = key
@@ -147,7 +147,10 @@ class Agent:
         self.up: Callable[[], None] | None = None  # what waits for the certificate
         self.oldest = self.newest = 0
         authority.agents.append(self)
-        self._hold()
+        self.signed: float | None = None  # when its certificate was; None: it has none
+        self.held: object | None = None
+        if at_first:
+            self._hold()
 
     def key_of(self, event: int) -> Key:
         """Of an event of the file, as it reaches this proxy."""
@@ -155,7 +158,7 @@ class Agent:
 
     def _hold(self) -> None:
         """It has a certificate, signed just now."""
-        self.signed: float | None = self.run.clock.now  # None: it has none
+        self.signed = self.run.clock.now
         self.root = self.authority.newest
         self.held = held = object()
         mtls, key = self.mtls, derive(derive(self.key, CERTIFICATES), self.asked)

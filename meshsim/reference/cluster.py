@@ -56,14 +56,39 @@ class Cluster:
         self.edge = edge
         self.link = link
         self.policy = policy
-        own = derive(derive(caller, CONNECTIONS), edge)
-        keys = [derive(own, 2 * replica.index + version) for replica in replicas]
-        self.hosts = [Host(number, replica, keys[number]) for number, replica in enumerate(replicas)]
+        self.version = version
+        self.hosts: dict[int, Host] = {}  # all that ever were, by the number of their replica
+        self.there = [self._host(replica) for replica in replicas]
         self.balancer = balancer(run, policy.balance, caller, len(replicas))
         self.detection = self._detection()
         self.active = self.pending = 0
         self.slots = 0  # retries and hedges that are waited for or under way
         self.broken = 0  # connections that broke at this instant: Envoy still counts their attempts as active
+
+    def _host(self, replica: Server) -> Host:
+        """A replica as a host; fresh if it never was one."""
+        number = replica.index
+        if number not in self.hosts:
+            own = derive(derive(self.caller, CONNECTIONS), self.edge)
+            self.hosts[number] = Host(number, replica, derive(own, 2 * number + self.version))
+        return self.hosts[number]
+
+    def meet(self, replicas: Sequence[Server]) -> None:
+        """These hosts are there, which may be others than before."""
+        before = self.there
+        if [host.replica for host in before] == replicas:
+            return
+        fresh = [replica.index for replica in replicas if replica.index not in self.hosts]
+        self.there = [self._host(replica) for replica in replicas]
+        if isinstance(self.balancer, PeakEwma):
+            for number in fresh:
+                self.balancer.meet(self.hosts[number])
+        self.did["host met"] += len(fresh)
+        self.detection.meet([host.number for host in self.there])
+        for host in before:
+            if host not in self.there:
+                self.did["host left"] += 1
+                self._drain(host)
 
     def push(self, policy: Policy) -> None:
         """Take a new policy: thresholds act from now on, gauges and ejections stay."""
@@ -79,12 +104,12 @@ class Cluster:
     def use_mtls(self, *, secure: bool) -> None:
         """Use mTLS from now on, or no more; what is open carries its last."""
         self.secure = secure
-        for host in self.hosts:
+        for host in self.hosts.values():
             self._drain(host)
 
     def _detection(self) -> Outliers | Accrual:
         """What detects failing hosts, and has seen none yet."""
-        policy, hosts = self.policy, len(self.hosts)
+        policy, hosts = self.policy, [host.number for host in self.there]
         if policy.failure_accrual is not None:
             return Accrual(self.run, policy.failure_accrual, hosts)
         return Outliers(self.run, policy.outlier_detection, hosts)
@@ -134,7 +159,7 @@ class Cluster:
 
     def lose(self, replica: Server) -> None:
         """A replica went down: its connections are no more."""
-        for host in self.hosts:
+        for host in self.hosts.values():
             if host.replica is replica:
                 self._drain(host)
 
@@ -261,7 +286,7 @@ class Cluster:
     @property
     def connections(self) -> int:
         """To all hosts."""
-        return sum(host.connections for host in self.hosts)
+        return sum(host.connections for host in self.hosts.values())
 
     def allows_retry(self) -> bool:
         """Whether Envoy's budget, or `max_retries` where there is none, has room for one more try."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from meshsim.random import PUSH, derive
 from meshsim.reference.caller import Caller
 from meshsim.reference.certificate import Authority
 from meshsim.reference.clock import Steps
+from meshsim.reference.control_plane import ControlPlane
 from meshsim.reference.link import Link
-from meshsim.reference.replica import Replica
+from meshsim.reference.replica import GONE, Replica
+from meshsim.reference.rollout import Deployment
 from meshsim.reference.run import Run
-from meshsim.scenario.model import Event, Scenario
+from meshsim.scenario.model import Event
 from meshsim.scenario.topology import Topology
 
 
@@ -34,7 +35,21 @@ class Events:
         self.replicas = replicas
         self.links = links
         self.authority = authority
+        there = topology.endpoints_at_start
+        self.plane = ControlPlane(run, callers, there)
+        versions = dict.fromkeys((replica.service, replica.version) for replica in replicas.values())
+        self.deployments = {key: self._deployment(run, *key) for key in versions}
         self.roots: dict[int, int] = {}  # by the event that brought them
+
+    def _deployment(self, run: Run, service: str, version: str) -> Deployment:
+        key = (service, version)
+        replicas = [each for each in self.replicas.values() if (each.service, each.version) == key]
+        return Deployment(run, self.plane, replicas, self._shut)
+
+    def _shut(self, replica: Replica) -> None:
+        """A replica is no more."""
+        self._take_down(replica, GONE)
+        self.plane.disconnect(replica.caller)
 
     def timeline(self) -> Steps[None]:
         """All events in order of time; at one time ends first, then in order of the file; all else after."""
@@ -49,10 +64,14 @@ class Events:
             yield self.clock.at(time, first=True)
             event = self.scenario.events[number]
             if event.set:
-                self._push(number)
+                self.plane.set(number)
+                continue
+            if event.rolls:
+                for key in self.topology.rolled(event):
+                    self.deployments[key].change(event)
                 continue
             if event.component:
-                self._act_on_ca(event, number, begins=begins)
+                self._act_on_component(event, number, begins=begins)
                 continue
             for in_force, value in self._changes(event):
                 if begins:
@@ -65,6 +84,15 @@ class Events:
                         self._take_down(replica, number)
                     else:
                         replica.come_up(number)
+
+    def _act_on_component(self, event: Event, number: int, *, begins: bool) -> None:
+        """The CA or the control plane, which brings the CA, is down or up again; or roots change."""
+        if self.authority is not None:
+            self._act_on_ca(event, number, begins=begins)
+        if event.component == "control_plane" and begins:
+            self.plane.go_down(number)
+        elif event.component == "control_plane":
+            self.plane.come_up(number)
 
     def _act_on_ca(self, event: Event, number: int, *, begins: bool) -> None:
         """The CA is down or up again, or roots change."""
@@ -101,24 +129,6 @@ class Events:
                     if service == replica.service:
                         upstream.lose(replica)
         replica.go_down(number)
-
-    def _push(self, number: int) -> None:
-        """The control plane sends new policies; they reach each proxy in its own time, some at once."""
-        policies = self.scenario.policies_after(number)
-        delay = self.scenario.mesh.push_delay.build()
-        for caller in self.callers:
-            wait = delay.draw(derive(caller.key, number), PUSH)
-            version = (self.clock.now, number)
-            if wait == 0.0:
-                caller.push(policies, version)
-            else:
-                self.clock.process(self._deliver(caller, policies, version, wait))
-
-    def _deliver(
-        self, caller: Caller, policies: Scenario, version: tuple[float, int], wait: float
-    ) -> Steps[None]:
-        yield self.clock.timeout(wait)
-        caller.push(policies, version)
 
     def _replicas(self, event: Event) -> list[Replica]:
         return [self.replicas[place.name] for place in self.topology.affected_by(event)]

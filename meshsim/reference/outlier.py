@@ -16,6 +16,7 @@ Source: Envoy, ``outlier_detection_impl.cc``, and ``scheduleUpdate`` in ``cluste
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from statistics import fmean, pstdev
@@ -44,15 +45,15 @@ class Health:
 
 
 class Outliers:
-    """The health of a cluster's hosts, by number."""
+    """The health of a cluster's hosts that are there, by number."""
 
-    def __init__(self, run: Run, settings: OutlierDetection | None, hosts: int) -> None:
+    def __init__(self, run: Run, settings: OutlierDetection | None, hosts: Sequence[int]) -> None:
         self.clock = run.clock
         self.did = run.did
         self.settings = settings
-        self.health = [Health() for _ in range(hosts)]
+        self.health = {host: Health() for host in hosts}
         self.ticks = 0
-        self.available = list(range(hosts))  # those that the balancer may pick, as far as it knows
+        self.available = list(hosts)  # those that the balancer may pick, as far as it knows
         self.panic = False  # these are all hosts, because too few are healthy
         self.updated = -inf  # when they last changed, s
         self.update: object | None = None  # the one that waits for the merge window
@@ -61,15 +62,21 @@ class Outliers:
         """New settings; ejections stay, but without settings all hosts are back. The balancer is updated."""
         self.settings = settings
         if settings is None:
-            self.health = [Health() for _ in self.health]
-        for health in self.health:
+            self.health = {host: Health() for host in self.health}
+        for health in self.health.values():
             health.answers.clear()
         self._update()
         self.updated = -inf
 
+    def meet(self, hosts: Sequence[int]) -> None:
+        """Others are there; the balancer is updated."""
+        self.health = {host: self.health.get(host, Health()) for host in hosts}
+        self._update()
+
     def record(self, host: int, status: int) -> bool:
         """Charge an outcome to a host; True if that ejects it."""
-        if self.settings is None:
+        self.did["gone host not charged"] += host not in self.health
+        if self.settings is None or host not in self.health:
             return False
         health = self.health[host]
         if self.settings.success_rate is not None:
@@ -104,19 +111,19 @@ class Outliers:
     def let_back(self) -> int:
         """A tick: those whose time has passed are healthy; says how many."""
         self.ticks += 1
-        for health in self.health:
+        for health in self.health.values():
             if health.ejected and health.until <= self.clock.now:
                 health.ejected = False
                 health.failures = health.gateway_failures = 0
                 health.returned = self.ticks
                 self._changed()
-        return sum(health.returned == self.ticks for health in self.health)
+        return sum(health.returned == self.ticks for health in self.health.values())
 
     def unsuccessful(self) -> list[int]:
         """At a tick: the healthy hosts that were too seldom successful, in the interval that ends here."""
         rates = {}
         least = None if self.settings is None else self.settings.success_rate
-        for host, health in enumerate(self.health):
+        for host, health in self.health.items():
             if least is not None and not health.ejected and len(health.answers) >= least.requests:
                 rates[host] = fmean(health.answers)
             health.answers.clear()
@@ -127,7 +134,7 @@ class Outliers:
 
     def forgive(self) -> None:
         """At the end of a tick: the next ejection of a host that stays healthy is not as long."""
-        for health in self.health:
+        for health in self.health.values():
             if not health.ejected and health.returned < self.ticks - 1 and health.multiplier > 0:
                 health.multiplier -= 1
 
@@ -146,15 +153,16 @@ class Outliers:
         self.updated = self.clock.now
         self.update = None
         self.panic = self._panics()
-        self.available = [host for host, health in enumerate(self.health) if self.panic or not health.ejected]
+        everyone = self.health.items()
+        self.available = [host for host, health in everyone if self.panic or not health.ejected]
 
     def _panics(self) -> bool:
         """Whether so few hosts are healthy that all are used."""
-        if self.settings is None:
+        if self.settings is None or not self.health:
             return False
         hosts = len(self.health)
         healthy = hosts - self._ejected()
         return healthy / hosts < self.settings.min_health_percent and OVERPROVISIONING * healthy / hosts < 1.0
 
     def _ejected(self) -> int:
-        return sum(health.ejected for health in self.health)
+        return sum(health.ejected for health in self.health.values())

@@ -12,6 +12,7 @@ clears up, at once, so that the process itself has only to end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 
@@ -27,7 +28,8 @@ from meshsim.scenario import topology
 from meshsim.scenario.model import CallStep, Deployment, SleepStep
 
 DOWN = "down"
-RESTARTS = -1  # among the events that hold a replica down: it has no certificate yet
+RESTARTS, STARTS, GONE = -1, -2, -3
+"""Among the events that hold a replica down: no certificate yet; no configuration yet; it never returns."""
 
 
 @dataclass(eq=False, slots=True)
@@ -80,7 +82,9 @@ class Replica:
         self.did = caller.run.did
         self.slower: dict[int, float] = {}  # event in force -> factor on the service times that start now
         self.errors: dict[int, float] = {}  # event in force -> share of attempts failed; the latest counts
-        self.outages: set[int] = set()  # the events that hold it down
+        self.added = place.added  # by an event
+        self.outages: set[int] = {STARTS} if self.added else set()  # the events that hold it down
+        self.ready: Callable[[], None] | None = None  # what waits for it to be up for the first time
         self.held: dict[Attempt, Visit] = {}  # what is not answered, in order of arrival
         self.levels: Levels = []
         self.station = Station(self.clock, deployment.workers, self.levels)
@@ -240,12 +244,34 @@ class Replica:
             self._drop(visit, DOWN)
         self.end.go_down()
 
+    def begin(self, ready: Callable[[], None]) -> None:
+        """Start, and say when it is up; that takes a configuration and its `startup`."""
+        self.ready = ready
+        self.lacks = {"startup", "configuration"}
+        self.caller.configured = lambda: self.note("configuration")
+
+    def note(self, what: str) -> None:
+        """One of the things is there that it starts with."""
+        self.lacks.discard(what)
+        if not self.lacks:
+            self.come_up(STARTS)
+
     def come_up(self, event: int) -> None:
         """An outage ends. If it was the last, the replica is up, as soon as it has a certificate."""
         self.outages.discard(event)
-        if not self.outages and self.end.agent is not None:
+        if self.outages:
+            return
+        if self.end.agent is None:
+            self._be_up()
+        else:
             self.outages.add(RESTARTS)
-            self.end.agent.restart(lambda: self.outages.discard(RESTARTS))
+            self.end.agent.restart(self._be_up)
+
+    def _be_up(self) -> None:
+        self.outages.discard(RESTARTS)
+        if self.ready is not None:
+            act, self.ready = self.ready, None
+            act()
 
     def _drop(self, visit: Visit, cause: str | None) -> None:
         """The work on an attempt ends now, and so do the calls made for it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from meshsim.measure.measurements import Push
 from meshsim.reference.clock import Clock
 from meshsim.reference.tables import AttemptRow, CallRow, RequestRow
 from meshsim.scenario.model import Scenario
@@ -23,4 +24,6 @@ class Run:
     ejections: list[tuple[float, int, int]] = field(default_factory=list)
     connections: list[tuple[float, int, str]] = field(default_factory=list)
     certificates: list[tuple[float, int, str]] = field(default_factory=list)
+    pushes: list[Push] = field(default_factory=list)
+    lives: dict[int, tuple[float, float]] = field(default_factory=dict)
     did: Counter[str] = field(default_factory=Counter)

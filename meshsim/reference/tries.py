@@ -58,6 +58,7 @@ class Tries:
         self.did = run.did
         self.upstream = upstream
         self.link = upstream.link
+        self.version = version
         self.cluster = upstream.cluster(version)
         self.policy = policy
         self.key = key
@@ -84,7 +85,7 @@ class Tries:
         self.launched += 1
         host = self._pick(attempt.key)
         if host is None:
-            self.refused(attempt, "UH")
+            self.refused(attempt, "UH" if self.version in self.upstream.told else "NC")
             return
         attempt.host, attempt.bound = host, self.clock.now
         self.open.append(attempt)
@@ -139,7 +140,7 @@ class Tries:
     def _refused(self, flag: str) -> None:
         self.refused_now -= 1
         if not self.over:
-            if flag == "UH":
+            if flag != "UO":
                 self.row.add_flag(flag)
             self._fail(Answer(503, flag))
 

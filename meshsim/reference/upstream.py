@@ -7,7 +7,7 @@ share: tokens, budgets, thresholds, ejections. A push changes that at once, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 from meshsim.random import Key
@@ -31,7 +31,8 @@ class Upstream:
         caller: Key,
         edge: int,
         link: Link,
-        replicas: Sequence[Server],
+        replicas: Mapping[int, Server],
+        there: Sequence[int],
         endpoints: Sequence[str],
         end: End,
     ) -> None:
@@ -44,30 +45,55 @@ class Upstream:
         self.end = end
         self.secure = run.scenario.secures(*self.names)  # whether it uses mTLS
         self.policy = run.scenario.policy(*self.names)  # of the service, in force
-        self.replicas = replicas
+        self.replicas = replicas  # all that may ever be, by number
+        self.there = tuple(there)  # the numbers of those that it knows to be endpoints
         self.bucket = self.new_bucket(self.policy)
         self.routes = {endpoint: Route(self, endpoint, run.scenario) for endpoint in endpoints}
         self.budget = self._new_budget()
         self.clusters: dict[str | None, Cluster] = {}
+        self.told = set(self._named(run.scenario))  # the clusters that it may have hosts of
         self._grid = 0
         self._watch()
+        self._make(run.scenario)
 
     def cluster(self, version: str | None) -> Cluster:
         """The hosts of one version, or of all: two clusters that know nothing of each other."""
         if version not in self.clusters:
-            replicas = [replica for replica in self.replicas if version in (None, replica.version)]
             self.clusters[version] = Cluster(
                 self.run,
                 self.caller,
                 self.edge,
                 self.link,
                 self.policy,
-                replicas,
+                self._hosts(version),
                 self.end,
                 version=version is not None,
                 secure=self.secure,
             )
         return self.clusters[version]
+
+    def _named(self, scenario: Scenario) -> dict[str | None, None]:
+        """The clusters that the policies of the edge's routes send anybody to, in their order."""
+        splits = [scenario.policy(*self.names, endpoint).split for endpoint in self.routes]
+        return dict.fromkeys(version for split in splits for version in split or (None,))
+
+    def _make(self, scenario: Scenario) -> None:
+        """Have all clusters that policies send anybody to."""
+        for version in self._named(scenario):
+            self.cluster(version)
+
+    def _hosts(self, version: str | None) -> list[Server]:
+        """Those of a cluster: none until it was told of it."""
+        there = [self.replicas[number] for number in self.there if version in self.told]
+        return [replica for replica in there if version in (None, replica.version)]
+
+    def learn(self, there: Sequence[int], scenario: Scenario) -> None:
+        """Hear from the control plane which endpoints there are, and which clusters."""
+        before, self.told = self.told, self.told.union(self._named(scenario))
+        changed, self.there = self.there != tuple(there), tuple(there)
+        known = [version for version in self.clusters if version in before] if changed else []
+        for version in known + [version for version in self.clusters if version in self.told - before]:
+            self.clusters[version].meet(self._hosts(version))
 
     def lose(self, replica: Server) -> None:
         """A replica went down."""
@@ -79,6 +105,7 @@ class Upstream:
         self._push(scenario.policy(*self.names))
         for route in self.routes.values():
             route.push(scenario)
+        self._make(scenario)
         if scenario.secures(*self.names) != self.secure:
             self.run.did["mode: drained"] += 1
             self.secure = not self.secure

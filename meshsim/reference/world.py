@@ -37,11 +37,11 @@ class World:
         self.authority = None if mtls is None else Authority(run, mtls)
         self.callers = [Caller(run, proxy, self.authority) for proxy in topology.proxies]  # the client first
         self.replicas: dict[str, Replica] = {}  # by id, in order of the file
-        services: dict[str, list[Replica]] = {service: [] for service in scenario.services}
+        services: dict[str, dict[int, Replica]] = {service: {} for service in scenario.services}
         for place in topology.replicas:
             replica = Replica(place, self.callers[topology.proxy_of(place).number])
             self.replicas[place.name] = replica
-            services[place.service].append(replica)
+            services[place.service][place.number] = replica
         for caller in self.callers:
             caller.connect(topology, self.links, services)
 
@@ -98,5 +98,7 @@ class World:
             ejections=run.ejections,
             connections=run.connections,
             certificates=None if run.scenario.mesh.mtls is None else run.certificates,
+            pushes=run.pushes,
+            lives=[(replica, *life) for replica, life in run.lives.items()] if self.topology.rolls else [],
             interrupted=interrupted,
         )

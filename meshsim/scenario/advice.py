@@ -12,7 +12,7 @@ from math import sqrt
 
 from meshsim import units
 from meshsim.policies.outcome import TRY_TIMEOUT
-from meshsim.scenario import machines
+from meshsim.scenario import mechanisms
 from meshsim.scenario.advice_access import advise_access, advise_plaintext
 from meshsim.scenario.connections import advise_connections, retries_after
 from meshsim.scenario.document import Document
@@ -21,6 +21,8 @@ from meshsim.scenario.model import CLIENT, OutlierDetection, Policy, Retries, Sc
 from meshsim.scenario.names import Path
 from meshsim.scenario.origins import given, written_at
 from meshsim.scenario.presets import PRESETS, Default
+from meshsim.scenario.topology import Topology
+from meshsim.units import show_duration
 
 _END = "they are not before the end (lengthen duration)"
 
@@ -42,16 +44,20 @@ def advise(scenario: Scenario, document: Document | None = None) -> list[str]:
     """
     policies = [*_policies(scenario, document), *advise_connections(scenario), *advise_access(scenario)]
     about_mesh = [*_mesh(scenario), *advise_plaintext(scenario)]
-    return [*about_mesh, *policies, *_load(scenario), *_objectives(scenario)]
+    services = [*_rollouts(scenario)]
+    return [*about_mesh, *services, *policies, *_load(scenario), *_objectives(scenario)]
 
 
 def _mesh(scenario: Scenario) -> Iterator[str]:
     mesh = scenario.mesh
     if "proxy" in mesh.model_fields_set and mesh.dataplane == "none":
         yield "mesh.proxy has no effect: without sidecars there is none (write dataplane: sidecar)."
-    pushed = any(event.set or event.rotate_root for event in scenario.events)
-    if "push_delay" in mesh.model_fields_set and not pushed:
-        yield "mesh.push_delay has no effect: no event sets anything."
+    pushed = any(event.set or event.rolls for event in scenario.events)
+    rotated = any(event.rotate_root for event in scenario.events)
+    if "push_delay" in mesh.model_fields_set and not pushed and not rotated:
+        yield "mesh.push_delay has no effect: no event sets, scales or restarts anything."
+    if mesh.control_plane is not None and not pushed:
+        yield "mesh.control_plane has no effect: no event sets, scales or restarts anything."
     if mesh.mtls is not None and mesh.mtls.renewed_late:
         yield (
             "mesh.mtls.rotate_at and jitter let certificates expire before their renewal begins"
@@ -62,6 +68,35 @@ def _mesh(scenario: Scenario) -> Iterator[str]:
             f"mesh.preset {mesh.preset} without sidecars: its policies act at the callers, as a client"
             " library's would (write dataplane: sidecar)."
         )
+
+
+def _rollouts(scenario: Scenario) -> Iterator[str]:
+    """What is said of replicas that come and go, and whether they go before callers know."""
+    topology = Topology(scenario)
+    rolled = {key for event in scenario.events if event.rolls for key in topology.rolled(event)}
+    for service, config in scenario.services.items():
+        works = config.deployments()
+        still = all((service, version) not in rolled for version in works)
+        for key in ("startup", "drain") if still else ():
+            if any(getattr(work, key) > 0.0 for work in works.values()):
+                yield f"services.{service}.{key} has no effect: no event scales or restarts it."
+        leaving = [work.drain for version, work in works.items() if (service, version) in rolled]
+        known = propagation(scenario)
+        if leaving and min(leaving) < known:
+            yield (
+                f"services.{service}.drain, {show_duration(min(leaving))}, is less than the"
+                f" {show_duration(known)} after which callers know that a replica leaves: meanwhile their"
+                " requests fail (make drain longer)."
+            )
+
+
+def propagation(scenario: Scenario) -> float:
+    """How long a change takes to reach a proxy that waits for no other, on average, s."""
+    mesh = scenario.mesh
+    lasts = mesh.push_delay.build().mean
+    if mesh.control_plane is not None:
+        lasts += mesh.control_plane.debounce + mesh.control_plane.time.build().mean
+    return lasts
 
 
 def _policies(scenario: Scenario, document: Document | None) -> Iterator[str]:
@@ -169,7 +204,7 @@ def _outlier_detection(policy: Policy, detection: OutlierDetection, hosts: int) 
         key = f"{block}.always_eject_one"
         yield f"{key} has no effect: {share} is at least one.", key, most
     left = hosts - int(ratio * hosts)
-    if machines.detection(policy, 0.0).panics(left, hosts):
+    if mechanisms.detection(policy, 0.0).panics(left, hosts):
         panic = f"once {left} of {hosts} hosts are left, all are used (write min_health_percent: 0%)"
         yield f"{BESIDE}{most}: {panic}.", most, f"{block}.min_health_percent"
     rates, key = detection.success_rate, f"{block}.success_rate"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import inf
 
 from meshsim.policies.outcome import RESET
-from meshsim.scenario import machines
+from meshsim.scenario import mechanisms
 from meshsim.scenario.model import ZERO, ConstantTime, Policy, Scenario
 from meshsim.scenario.policy import Connection
 from meshsim.units import show_duration
@@ -14,7 +14,7 @@ from meshsim.units import show_duration
 
 def retries_after(policy: Policy, status: int, cause: int) -> bool:
     """Whether a policy retries what ends so (:mod:`meshsim.policies.outcome`)."""
-    rule = machines.retry_rule(policy)
+    rule = mechanisms.retry_rule(policy)
     return rule is not None and rule.retriable(status, cause, 0.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -10,12 +11,23 @@ from meshsim import random
 from meshsim.mesh import disruption
 from meshsim.mesh.certificate import Authority
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.disruption import CaOutage, Disruption, Factors, Outage, Overrides, RootRotation
+from meshsim.mesh.control_plane import ControlPlane
+from meshsim.mesh.disruption import (
+    CaOutage,
+    Disruption,
+    Factors,
+    Outage,
+    Overrides,
+    RootRotation,
+)
+from meshsim.mesh.fleet import Fleet
 from meshsim.mesh.link import Link
 from meshsim.mesh.replica import Replica
+from meshsim.mesh.rollout import Deployment
 from meshsim.scenario import model
-from meshsim.scenario.push import Push, Receiver
+from meshsim.scenario.push import Change, Publisher, Receiver, control_plane
 from meshsim.scenario.topology import Edge, Topology
+from meshsim.scenario.traffic import Restart
 
 Fault = tuple[Callable[..., Disruption], Callable[[Any], Overrides]]
 """What a key of an event makes, and what is in force without it."""
@@ -31,11 +43,31 @@ LINK_FAULTS: dict[str, Fault] = {
 NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The control plane of a mesh, what it publishes, and the replicas that come and go."""
+
+    plane: ControlPlane
+    publisher: Publisher
+    fleet: Fleet | None = None
+
+
+def control_of(topology: Topology, clock: Clock, proxies: Sequence[Receiver]) -> Control:
+    """The control plane of these proxies, of a mesh whose replicas stay those of the start."""
+    endpoints = topology.endpoints_at_start
+    publisher = Publisher(topology.scenario, lambda: endpoints)
+    plane = control_plane(topology, clock, publisher)
+    for proxy in proxies:
+        proxy.follow(plane, publisher, connected=True)
+    return Control(plane, publisher)
+
+
 def schedule_events(
     topology: Topology, clock: Clock, *, replicas: Mapping[str, Replica] = NONE,
     links: Mapping[Edge, Link] = NONE, proxies: Sequence[Receiver] = (), authority: Authority | None = None,
+    control: Control | None = None,
 ) -> None:  # fmt: skip
-    """Puts a scenario's events on the clock of whoever has these replicas, by id, links, proxies and CA."""
+    """Puts a scenario's events on the clock of whoever has these parts; replicas are found by id."""
     scenario = topology.scenario
     in_force: dict[tuple[object, str], Overrides] = {}
 
@@ -46,13 +78,12 @@ def schedule_events(
                 yield fault(on, in_force.setdefault((on, key), without(on)), value)
 
     def changes(number: int, event: model.Event) -> Iterator[Disruption]:
-        if event.set and proxies:
-            yield Push(clock, number, scenario.policies_after(number), proxies)
-        if event.component == "ca" and authority is not None:
-            if event.down:
-                yield CaOutage(authority)
-            if event.rotate_root:
-                yield root_rotation(clock, number, event.overlap, scenario, proxies, authority)
+        if event.component is not None and event.down and authority is not None:
+            yield CaOutage(authority)
+        if control is not None:
+            yield from controls(number, event, control)
+        if event.rotate_root and authority is not None:
+            yield root_rotation(clock, number, event.overlap, scenario, proxies, authority)
         for place in topology.affected_by(event) if replicas else ():
             if place.name in replicas:
                 yield from faults(REPLICA_FAULTS, event, replicas[place.name])
@@ -62,7 +93,52 @@ def schedule_events(
             if event.link == " -> ".join(edge):
                 yield from faults(LINK_FAULTS, event, link)
 
+    def controls(number: int, event: model.Event, control: Control) -> Iterator[Disruption]:
+        if event.set:
+            yield Change(control.publisher, control.plane, number)
+        if event.component == "control_plane":
+            yield ControlPlaneOutage(control.plane)
+        if event.rolls and control.fleet is not None:
+            deployments = [control.fleet.deployments[key] for key in topology.rolled(event)]
+            yield Rollout(deployments, event.replicas, event.restart)
+
     on_clock(clock, scenario.events, changes)
+
+
+class ControlPlaneOutage(Disruption):
+    """The control plane pushes nothing."""
+
+    def __init__(self, control_plane: ControlPlane) -> None:
+        self.control_plane = control_plane
+
+    def begin(self, now: float) -> None:
+        self.control_plane.go_down(now)
+
+    def end(self, now: float) -> None:
+        self.control_plane.come_up(now)
+
+
+class Rollout(Disruption):
+    """Some deployments are scaled, or restarted."""
+
+    def __init__(
+        self, deployments: Sequence[Deployment], replicas: int | None, restart: Restart | None
+    ) -> None:
+        self.deployments = deployments
+        self.replicas = replicas
+        self.restart = restart
+
+    def begin(self, now: float) -> None:
+        for deployment in self.deployments:
+            if self.replicas is not None:
+                deployment.wanted = self.replicas
+            if self.restart is not None:
+                deployment.restart(self.restart.surge, self.restart.unavailable, now)
+            else:
+                deployment.scale(deployment.wanted, now)
+
+    def end(self, now: float) -> None:
+        raise AssertionError("replicas stay as they are wanted")
 
 
 def root_rotation(

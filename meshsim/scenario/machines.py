@@ -19,25 +19,25 @@ from meshsim.mesh.hosts import Host
 from meshsim.mesh.policy import Policy
 from meshsim.mesh.proxy import Proxy, Route
 from meshsim.policies.access import AccessPolicy
-from meshsim.policies.accrual import FailureAccrual
-from meshsim.policies.backoff import Backoff
-from meshsim.policies.balance import Balancer, LeastRequest, LeastRequestFullScan, Random, RoundRobin
+from meshsim.policies.balance import Balancer
 from meshsim.policies.breaker import CircuitBreaker
 from meshsim.policies.budget import Budget, EnvoyBudget, LinkerdBudget, MaxRetries
-from meshsim.policies.connection import ConnectionRule
-from meshsim.policies.ewma import PeakEwma
-from meshsim.policies.fault import FaultInjection
 from meshsim.policies.hedge import Hedge
-from meshsim.policies.limit import TokenBucket
-from meshsim.policies.outlier import ConsecutiveErrors, OutlierDetection
-from meshsim.policies.retry import CONDITIONS, RetryRule
+from meshsim.policies.retry import RetryRule
 from meshsim.policies.split import WeightedSplit
-from meshsim.policies.success_rate import SuccessRate
 from meshsim.scenario import model
 from meshsim.scenario.guards import Guards
+from meshsim.scenario.mechanisms import (
+    BALANCERS,
+    connection_rule,
+    detection,
+    fault_injection,
+    linkerd_budget,
+    retry_rule,
+    token_bucket,
+)
 from meshsim.scenario.mesh import MtlsMode
-from meshsim.scenario.policy import Connection, RetryBudget
-from meshsim.scenario.push import Receiver
+from meshsim.scenario.push import Configuration, Receiver
 from meshsim.scenario.topology import Edge, Replica, Topology
 
 Machine = TypeVar("Machine")
@@ -59,15 +59,18 @@ class ConfiguredProxy(Receiver):
     Attributes:
         access: the rules for the one service behind it; None without any.
         mode: what is accepted of callers; None without mTLS.
+        replicas: by number: where what is an endpoint is looked up.
     """
 
     mode: MtlsMode | None
+    replicas: Sequence[Replica] | Mapping[int, Replica]
 
     def __init__(
         self, proxy: Proxy, topology: Topology, custom: Custom | None = None, guards: Guards | None = None
     ) -> None:
-        super().__init__(proxy.key)
         place = topology.proxies[proxy.number]
+        super().__init__(proxy.key, place.callers)
+        self.replicas = topology.replicas
         self.agent = proxy.agent
         self.proxy = proxy
         self.guards = guards or Guards(topology)
@@ -77,7 +80,8 @@ class ConfiguredProxy(Receiver):
         self.upstreams: dict[Edge, ConfiguredUpstream] = {}
         for number, edge in topology.edges_of(place):
             caller, service = edge
-            policy, replicas = topology.scenario.policy(caller, service), topology.by_service[service]
+            policy = topology.scenario.policy(caller, service)
+            replicas = [replica for replica in topology.by_service[service] if not replica.added]
             tracked = topology.tracked[number]
             secure = topology.scenario.secures(caller, service)
             upstream = ConfiguredUpstream(proxy, number, service, replicas, policy, custom, tracked, secure)
@@ -92,6 +96,16 @@ class ConfiguredProxy(Receiver):
                 )
                 upstream.routes[endpoint] = route
                 proxy.routes[number_] = route.route
+            control = topology.scenario.mesh.control_plane
+            if control is not None and not control.ordered:
+                upstream.told = upstream.named(topology.scenario, edge)
+
+    def find(self, configuration: Configuration, now: float) -> None:
+        for edge, upstream in self.upstreams.items():
+            numbers = configuration.endpoints[edge[1]]
+            upstream.find([self.replicas[number] for number in numbers], now)
+            if upstream.told is not None:
+                upstream.tell(upstream.named(configuration.scenario, edge), now)
 
     def configure(self, scenario: model.Scenario, now: float) -> None:
         self._guard(scenario)
@@ -116,7 +130,8 @@ class ConfiguredUpstream:
     """A service as one proxy calls it: the clusters, shared by the routes to its endpoints.
 
     Attributes:
-        replicas: behind the service; a body may give them names of its own.
+        replicas: the endpoints, in order; a body may give them names of its own.
+        told: versions of which the control plane has told that there are clusters of them; None: of all.
         lifetimes: of its connections, if they are tracked; `key` is theirs.
         config: the policy of the service in force.
         secure: whether connections are opened with mTLS.
@@ -134,7 +149,9 @@ class ConfiguredUpstream:
         self.proxy = proxy
         self.secure = secure
         self.edge = edge
+        self.service = service
         self.replicas = replicas
+        self.told: set[str] | None = None
         self.key = random.derive(random.derive(proxy.key, random.CONNECTIONS), edge)
         self.lifetimes = Lifetimes(proxy.clock, connection_rule(policy)) if tracked else None
         self.config = policy
@@ -144,7 +161,7 @@ class ConfiguredUpstream:
         rule = custom.retry_rules.get(service)
         self.custom_rule = None if rule is None else _complete(_made(rule, "retry rule"))
         self.custom_balancer = custom.balancers.get(service)
-        self.bucket = _bucket(policy, 0.0)
+        self.bucket = token_bucket(policy, 0.0)
         self.routes: dict[str, ConfiguredRoute] = {}
 
     def use_mtls(self, secure: bool) -> None:
@@ -160,14 +177,14 @@ class ConfiguredUpstream:
             return
         if before.detection != policy.detection:
             self.grid = now
-        if _linkerd(before) != _linkerd(policy):
+        if linkerd_budget(before) != linkerd_budget(policy):
             self.linkerd = self._new_linkerd(now)
         if before.connection != policy.connection and self.lifetimes is not None:
             self.lifetimes.configure(connection_rule(policy))
         for cluster in self.clusters.values():
             self._reconfigure(cluster, before, now)
         if before.rate_limit != policy.rate_limit:
-            self.bucket = _bucket(policy, now)
+            self.bucket = token_bucket(policy, now)
 
     def _reconfigure(self, cluster: Cluster, before: model.Policy, now: float) -> None:
         """Changes what changed in a cluster; connections, gauges and ejections stay."""
@@ -175,15 +192,58 @@ class ConfiguredUpstream:
         cluster.breaker.limit(limits.max_connections, limits.max_pending, limits.max_requests)
         cluster.budget = self._budget()
         if before.balance != self.config.balance and self.custom_balancer is None:
-            cluster.use(self._balancer(len(cluster.hosts)))
+            cluster.use(self._balancer(len(cluster.known)))
         if before.detection != self.config.detection:
             cluster.detect(detection(self.config, self.grid), now)
+
+    def find(self, replicas: Sequence[Replica], now: float) -> None:
+        """These are the endpoints from now on."""
+        if [each.number for each in replicas] != [each.number for each in self.replicas]:
+            self.replicas = replicas
+            for version in self.clusters:
+                self._fill(version, now)
+
+    def named(self, scenario: model.Scenario, edge: Edge) -> set[str]:
+        """The versions that the policies of a scenario send the calls on its edge to."""
+        policies = (scenario.policy(*edge, endpoint) for endpoint in self.routes)
+        return {version for policy in policies for version in policy.split or [""]}
+
+    def tell(self, versions: set[str], now: float) -> None:
+        """There are clusters of these versions, too."""
+        self.told = (self.told or set()) | versions
+        for version in versions & self.clusters.keys():
+            self.clusters[version].configured = True
+            self._fill(version, now)
+
+    def _fill(self, version: str, now: float) -> None:
+        """Has a cluster send to the endpoints of its version; to none of one that it was not told of."""
+        cluster = self.clusters[version]
+        known = {host.replica: host for host in cluster.known}
+        members = self._members(version) if cluster.configured else []
+        for replica in members:
+            if replica.number not in known:
+                host = Host(replica.name, len(cluster.known), replica.number, replica.version)
+                known[replica.number] = host
+                self._pool(cluster, host, version)
+                cluster.add(host, now)
+        hosts = [known[replica.number] for replica in members]
+        if hosts != cluster.hosts:
+            cluster.replace(hosts, now)
+
+    def _members(self, version: str) -> list[Replica]:
+        return [replica for replica in self.replicas if version in ("", replica.version)]
+
+    def _pool(self, cluster: Cluster, host: Host, version: str) -> None:
+        if self.lifetimes is not None:
+            key = random.derive(self.key, 2 * host.replica + (version != ""))
+            host.pool = HostPool(cluster, host.index, self.lifetimes, key)
 
     def cluster(self, version: str) -> Cluster:
         """The cluster of a version, or of the whole service: ``""``."""
         if version not in self.clusters:
-            replicas = [replica for replica in self.replicas if version in ("", replica.version)]
-            hosts = [Host(each.name, i, each.number, each.version) for i, each in enumerate(replicas)]
+            told = self.told is None or version in self.told
+            members = self._members(version) if told else []
+            hosts = [Host(each.name, i, each.number, each.version) for i, each in enumerate(members)]
             limits = self.config.circuit_breaker
             self.clusters[version] = cluster = Cluster(
                 clock=self.proxy.clock,
@@ -198,10 +258,9 @@ class ConfiguredUpstream:
             )
             cluster.secure = self.secure
             cluster.agent = self.proxy.agent
-            if self.lifetimes is not None:
-                for host in hosts:
-                    key = random.derive(self.key, 2 * host.replica + (version != ""))
-                    host.pool = HostPool(cluster, host.index, self.lifetimes, key)
+            cluster.configured = told
+            for host in hosts:
+                self._pool(cluster, host, version)
         return self.clusters[version]
 
     def _balancer(self, hosts: int) -> Balancer:
@@ -219,7 +278,7 @@ class ConfiguredUpstream:
         return EnvoyBudget(budget.ratio, 3 if budget.min_concurrency is None else budget.min_concurrency)
 
     def _new_linkerd(self, now: float) -> LinkerdBudget | None:
-        budget = _linkerd(self.config)
+        budget = linkerd_budget(self.config)
         if budget is None:
             return None
         least = 10 if budget.min_per_second is None else budget.min_per_second
@@ -242,7 +301,7 @@ class ConfiguredRoute:
         self.upstream = upstream
         self.config = policy
         self.limits_itself = limits_itself
-        bucket = _bucket(policy, 0.0) if limits_itself else upstream.bucket
+        bucket = token_bucket(policy, 0.0) if limits_itself else upstream.bucket
         self.route = Route(upstream.proxy, number, upstream.edge, endpoint, self._policy(), bucket)
 
     def apply(self, policy: model.Policy, limits_itself: bool, now: float) -> None:
@@ -254,7 +313,7 @@ class ConfiguredRoute:
         if not limits_itself:
             self.route.bucket = self.upstream.bucket
         elif not did or before.rate_limit != policy.rate_limit:
-            self.route.bucket = _bucket(policy, now)
+            self.route.bucket = token_bucket(policy, now)
 
     def _policy(self) -> Policy:
         config, rule = self.config, self.upstream.custom_rule
@@ -270,84 +329,6 @@ class ConfiguredRoute:
             split=WeightedSplit(list(config.split.values()) or [1.0]),
             clusters=[self.upstream.cluster(version) for version in config.split or [""]],
         )
-
-
-def _bucket(policy: model.Policy, now: float) -> TokenBucket | None:
-    limit = policy.rate_limit
-    return None if limit is None else TokenBucket(float(limit.burst), limit.rate, now)
-
-
-def retry_rule(policy: model.Policy) -> RetryRule | None:
-    """What a policy retries."""
-    if policy.retries is None:
-        return None
-    retries = policy.retries
-    conditions = 0
-    for name in retries.on:
-        conditions |= CONDITIONS[name]
-    backoff = Backoff(retries.backoff.base, retries.backoff.ceiling, *retries.backoff.shares)
-    return RetryRule(retries.attempts, conditions, backoff, frozenset(retries.statuses))
-
-
-def connection_rule(policy: model.Policy) -> ConnectionRule:
-    """How long a policy keeps connections."""
-    config = policy.connection or Connection()
-    return ConnectionRule(config.connect_timeout, config.idle_timeout, config.max_requests, config.max_age)
-
-
-def detection(policy: model.Policy, origin: float) -> OutlierDetection:
-    """How a policy leaves out hosts that fail; the grid of ticks begins at `origin`."""
-    config = policy.detection
-    if config is None:
-        return OutlierDetection()
-    if isinstance(config, model.FailureAccrual):
-        penalty = Backoff(config.min_penalty, config.max_penalty, 1.0, 1.0 + config.jitter)
-        return FailureAccrual(config.max_failures, penalty)
-    rates = config.success_rate
-    return ConsecutiveErrors(
-        limit=config.consecutive_5xx,
-        gateway_limit=config.consecutive_gateway_failure or 0,
-        interval=config.interval,
-        base=config.base_ejection_time,
-        ceiling=max(config.max_ejection_time, config.base_ejection_time),
-        max_ratio=config.max_ejection_percent,
-        always_one=config.always_eject_one,
-        min_healthy_ratio=config.min_health_percent,
-        origin=origin,
-        merge_window=config.merge_window,
-        rates=None if rates is None else SuccessRate(rates.hosts, rates.requests, rates.factor),
-    )
-
-
-def fault_injection(policy: model.Policy) -> FaultInjection:
-    """What a policy injects."""
-    delay, abort = policy.fault.delay, policy.fault.abort
-    return FaultInjection(
-        delay_ratio=0.0 if delay is None else delay.percent,
-        delay=random.Constant(0.0) if delay is None else delay.time.build(),
-        abort_ratio=0.0 if abort is None else abort.percent,
-        status=503 if abort is None else abort.status,
-    )
-
-
-def _least_request(balance: model.Balance, key: random.Key, hosts: int) -> Balancer:
-    if balance.least_request.selection == "full_scan":
-        return LeastRequestFullScan()
-    return LeastRequest(balance.least_request.choices)
-
-
-BALANCERS: dict[str, Callable[[model.Balance, random.Key, int], Balancer]] = {
-    "random": lambda balance, key, hosts: Random(),
-    "round_robin": lambda balance, key, hosts: RoundRobin(int(random.u01(key, random.START) * hosts)),
-    "least_request": _least_request,
-    "peak_ewma": lambda balance, key, hosts: PeakEwma(balance.peak_ewma.decay, balance.peak_ewma.rtt, hosts),
-}
-"""By `balance.kind`: from the options, the key of the proxy and the number of hosts."""
-
-
-def _linkerd(policy: model.Policy) -> RetryBudget | None:
-    budget = None if policy.retries is None else policy.retries.budget
-    return budget if budget is not None and budget.kind == "linkerd" else None
 
 
 def _made(factory: Callable[[], Machine], what: str) -> Machine:

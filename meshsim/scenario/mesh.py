@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from meshsim import units
-from meshsim.scenario.fields import Model, PositiveCount, PositiveDuration, Ratio, not_yet
+from meshsim.scenario.fields import (
+    Duration,
+    Model,
+    PositiveCount,
+    PositiveDuration,
+    Ratio,
+    not_yet,
+)
 from meshsim.scenario.services import ZERO
 from meshsim.scenario.times import Time
 
@@ -81,6 +88,24 @@ class Mtls(Model):
         return self.rotate_at + self.jitter > 1.0
 
 
+class ControlPlane(Model):
+    """What makes the configuration of proxies and sends it to them; a queue like any other.
+
+    Attributes:
+        debounce: a push waits until nothing has changed for so long.
+        debounce_max: but no longer than so, from the first change on.
+        time: to make one proxy's configuration.
+        workers: configurations at once.
+        ordered: whether a proxy gets clusters before the routes that name them; else the two travel apart.
+    """
+
+    debounce: Duration = 0.1
+    debounce_max: Duration = 10.0
+    time: Time = ZERO
+    workers: PositiveCount = units.UNLIMITED
+    ordered: bool = True
+
+
 class Mesh(Model):
     """The data plane and its control plane.
 
@@ -89,7 +114,8 @@ class Mesh(Model):
         preset: whose defaults fill what policies leave out.
         proxy: what a sidecar costs.
         mtls: identities and encryption; None: there are none.
-        push_delay: how long a changed policy takes to reach a proxy.
+        push_delay: how long changed policies and endpoints take to reach a proxy.
+        control_plane: how they are made and sent; None: they are on their way at once.
     """
 
     dataplane: Annotated[
@@ -99,6 +125,7 @@ class Mesh(Model):
     proxy: Proxy = Field(default_factory=Proxy)
     mtls: Mtls | None = None
     push_delay: Time = ZERO
+    control_plane: ControlPlane | None = None
 
 
 class Link(Model):

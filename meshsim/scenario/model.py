@@ -7,7 +7,7 @@ not act, and its field is None. The parts are in the modules beside this one; mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -243,11 +243,15 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         last = (self.events[event_index].at, event_index)
         if not self.events[event_index].set:
             raise ValueError(f"event {event_index} sets nothing")
-        config = self._pushable()
+        config = self.pushable()
         pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)
         for at, index in pushes:
             if (at, index) <= last:
                 push(config, self.events[index].set)
+        return self.with_pushed(config)
+
+    def with_pushed(self, config: Mapping[str, Any]) -> Scenario:
+        """The scenario with what is pushed in force, of the form of `pushable`; ValueError if not valid."""
         policies = {name: Policy.model_validate(raw) for name, raw in config["policies"].items()}
         access = tuple(AccessRule.model_validate(rule) for rule in config["access"])
         services = {
@@ -262,7 +266,23 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
             update={"policies": policies, "access": access, "services": services, "mesh": mesh}
         )
 
-    def _pushable(self) -> dict[str, Any]:
+    def nacked_after(self, event_index: int) -> frozenset[str]:
+        """The services whose proxies refuse what is in force after a `set` event; errors as `policies_after`.
+
+        A proxy refuses all of it as long as a change is in it that it refuses: until all keys of that are set
+        anew.
+        """
+        last = (self.events[event_index].at, event_index)
+        pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)
+        poison: list[tuple[set[str], tuple[str, ...]]] = []
+        for _, index in pushes[: pushes.index(last) + 1]:
+            event = self.events[index]
+            for keys, _ in poison:
+                keys.difference_update(event.set)
+            poison.append((set(event.set), event.nack))
+        return frozenset(service for keys, services in poison if keys for service in services)
+
+    def pushable(self) -> dict[str, Any]:
         """What events can set, as a file could have it."""
         return {
             "policies": {name: policy.as_config() for name, policy in self.policies.items()},

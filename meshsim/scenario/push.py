@@ -1,73 +1,149 @@
-"""A configuration push: the control plane sends new policies to every proxy, which get them one by one."""
+"""What proxies are sent: policies, rules and modes, and who the endpoints of each service are.
+
+A `Publisher` is the control plane's memory: what is wanted now, and each version that was pushed. A
+`Receiver` is a proxy's end: it takes a version, or refuses what it does not understand and keeps what it has.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from meshsim import random
 from meshsim.mesh.certificate import Agent
-from meshsim.mesh.clock import Clock, Event
+from meshsim.mesh.clock import Clock
+from meshsim.mesh.control_plane import CLUSTERS, ROUTES, ControlPlane, Subscriber, Subscription
 from meshsim.mesh.disruption import Disruption
+from meshsim.scenario import model
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.topology import Topology
+from meshsim.units import UNLIMITED
 
-Version = tuple[float, int]
-"""Of a configuration: when it was sent, s, and the number of its event in the file."""
+Endpoints = Mapping[str, Sequence[int]]
+"""Of each service, the numbers of its replicas that are endpoints, in order."""
 
 
-class Receiver(ABC):
-    """A proxy as the control plane knows it; `version` is of the newest configuration that has arrived.
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A version: the scenario with what is in force, the endpoints, and services whose proxies refuse it."""
+
+    scenario: Scenario
+    endpoints: Endpoints
+    nacked: frozenset[str] = frozenset()
+
+
+@dataclass
+class Publisher:
+    """What is wanted of a mesh, and what was pushed of that.
+
+    Attributes:
+        wanted: of the policies; `nacked` of their parts.
+        endpoints: says who they are now.
+        versions: by number; 0 is what everybody has at first.
+        scenario: whose events set something; at first it is what is wanted.
+    """
+
+    wanted: Scenario
+    endpoints: Callable[[], Endpoints]
+    nacked: frozenset[str] = frozenset()
+    versions: list[Configuration] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.scenario = self.wanted
+        self.publish(0)
+
+    def publish(self, version: int) -> None:
+        """What is wanted now is this version."""
+        assert version == len(self.versions), "versions are numbered in order"
+        self.versions.append(Configuration(self.wanted, dict(self.endpoints()), self.nacked))
+
+    def set(self, number: int) -> None:
+        """What an event sets, whose number is that in the file, is wanted from now on."""
+        self.wanted = self.scenario.policies_after(number)
+        self.nacked = self.scenario.nacked_after(number)
+
+
+def control_plane(topology: Topology, clock: Clock, publisher: Publisher) -> ControlPlane:
+    """The control plane of a scenario."""
+    mesh = topology.scenario.mesh
+    config, delay = mesh.control_plane, mesh.push_delay.build()
+    if config is None:
+        return ControlPlane(clock, publisher.publish, delay)
+    takes = config.time != model.ZERO or config.workers != UNLIMITED
+    return ControlPlane(
+        clock,
+        publisher.publish,
+        delay,
+        time=config.time.build() if takes else None,
+        workers=config.workers,
+        debounce=(config.debounce, config.debounce_max),
+        ordered=config.ordered,
+    )
+
+
+class Receiver(Subscriber):
+    """A proxy's end; `callers` says whose calls it makes.
 
     `agent` has its certificates; None if it has no identity.
     """
 
-    version: Version = (-1.0, -1)
     agent: Agent | None = None
 
-    def __init__(self, key: random.Key) -> None:
+    def __init__(self, key: random.Key, callers: set[str]) -> None:
         self.key = key
+        self.callers = callers
+        self._refused: set[int] = set()
 
-    def receive(self, scenario: Scenario, version: Version, now: float) -> None:
-        """A configuration arrives; one that was overtaken by a newer push comes too late."""
-        if version >= self.version:
-            self.version = version
-            self.configure(scenario, now)
+    def follow(self, control_plane: ControlPlane, publisher: Publisher, *, connected: bool) -> Subscription:
+        """Gets its configuration from there; it has version 0 already, if it is connected."""
+        self.control_plane = control_plane
+        self.publisher = publisher
+        return control_plane.subscribe(self, self.key, connected=connected)
+
+    def deliver(self, subscription: Subscription, version: int, part: int, now: float) -> None:
+        configuration = self.publisher.versions[version]
+        newest, taken = self.take(configuration, version, part, subscription.parts, now)
+        self.control_plane.answered(subscription, newest, taken, now)
+
+    def take(
+        self, configuration: Configuration, version: int, part: int, parts: Sequence[int], now: float
+    ) -> tuple[int, bool]:
+        """Takes a part of a version; `parts` are the newest of each, this one included.
+
+        Returns the newest version of which all is there (-1: none), and whether nothing of it was refused.
+        """
+        if part != ROUTES:
+            self.find(configuration, now)
+        if part != CLUSTERS:
+            if self.callers.isdisjoint(configuration.nacked):
+                self.configure(configuration.scenario, now)
+            else:
+                self._refused.add(version)
+        whole, clusters, routes = parts
+        newest = max(whole, min(clusters, routes))
+        return newest, max(whole, routes) not in self._refused
+
+    @abstractmethod
+    def find(self, configuration: Configuration, now: float) -> None:
+        """Learns of endpoints, and which clusters there are."""
 
     @abstractmethod
     def configure(self, scenario: Scenario, now: float) -> None:
         """Puts the policies of a scenario in force."""
 
 
-class Push(Disruption):
-    """New policies, those of `scenario`, on their way to all proxies; `number` is the event's in the file."""
+class Change(Disruption):
+    """A `set` event: `number` is its own in the file."""
 
-    def __init__(self, clock: Clock, number: int, scenario: Scenario, proxies: Sequence[Receiver]) -> None:
-        self.clock = clock
+    def __init__(self, publisher: Publisher, control_plane: ControlPlane, number: int) -> None:
+        self.publisher = publisher
+        self.control_plane = control_plane
         self.number = number
-        self.scenario = scenario
-        self.proxies = proxies
 
     def begin(self, now: float) -> None:
-        delay = self.scenario.mesh.push_delay.build()
-        for proxy in self.proxies:
-            lasts = delay.draw(random.derive(proxy.key, self.number), random.PUSH)
-            arrival = Arrival(proxy, self.scenario, (now, self.number))
-            if lasts > 0.0:
-                self.clock.at(now + lasts, arrival, 0)
-            else:
-                arrival.fire(0, now)
+        self.publisher.set(self.number)
+        self.control_plane.changed(now)
 
     def end(self, now: float) -> None:
-        raise AssertionError("a push does not end")
-
-
-class Arrival(Event):
-    """A configuration arrives at one proxy."""
-
-    def __init__(self, proxy: Receiver, scenario: Scenario, version: Version) -> None:
-        self.proxy = proxy
-        self.scenario = scenario
-        self.version = version
-
-    def fire(self, step: int, now: float) -> None:
-        self.proxy.receive(self.scenario, self.version, now)
+        raise AssertionError("what is set stays set")

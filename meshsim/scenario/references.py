@@ -7,7 +7,7 @@ from typing import Any
 
 from meshsim.errors import shown
 from meshsim.scenario.endpoints import check_endpoint, check_endpoints
-from meshsim.scenario.findings import Finding, Findings, entries, mapping
+from meshsim.scenario.findings import Finding, Findings, entries, mapping, sequence
 from meshsim.scenario.model import CLIENT
 from meshsim.scenario.names import LONGEST_NAME, NAME, Path, listed, suggestion
 from meshsim.scenario.outline import Outline
@@ -33,7 +33,7 @@ def is_name(name: str) -> bool:
 
 def check_references(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
     """Check every name in a document against what it defines."""
-    _check_names(outline, findings)
+    _check_names(document, outline, findings)
     if not outline.services:
         return  # the models say that there are none; every reference would be wrong for that one reason
     references = References(outline, findings)
@@ -144,8 +144,26 @@ class References:
         """Check the targets of an event."""
         self.service((*path, "service"), event.get("service"))
         self.edge((*path, "link"), event.get("link"))
+        self._version(path, event)
+        for index, name in enumerate(sequence(event.get("nack"))):
+            if name != CLIENT:
+                self.service((*path, "nack", index), name)
         if isinstance(event.get("replica"), str):
             self._replica((*path, "replica"), event["replica"])
+
+    def _version(self, path: Path, event: dict[str, Any]) -> None:
+        """Check the version whose replicas an event is about, and that it is named where it must be."""
+        service, version = event.get("service"), event.get("version")
+        if not isinstance(service, str) or service not in self._outline.services:
+            return
+        versions = self._outline.versions(service)
+        if isinstance(version, str) and not versions:
+            self._findings.add((*path, "version"), f"{service} has no versions", "leave it out")
+        elif isinstance(version, str) and version not in versions:
+            self._findings.extend([_no_version((*path, "version"), service, version, versions)])
+        elif version is None and len(versions) > 1 and event.get("replicas") is not None:
+            remedy = f"write version: {next(iter(versions))}, or another"
+            self._findings.add((*path, "replicas"), f"{service} has several versions", remedy)
 
     def _replica(self, path: Path, name: str) -> None:
         service, *rest = name.split("/")
@@ -164,7 +182,7 @@ class References:
                 self._findings.add(path, f"no replica {shown(name)}", remedy)
 
 
-def _check_names(outline: Outline, findings: Findings) -> None:
+def _check_names(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
     """Names must leave room for the keys and ids that are made of them."""
     total = 0
     for service in outline.services:
@@ -176,6 +194,12 @@ def _check_names(outline: Outline, findings: Findings) -> None:
                 remedy = f"use at most {LONGEST_NAME} letters, digits, _ and -"
                 findings.add(place, f"{shown(place[-1])} is no name", remedy)
         total += sum(outline.replicas(service, each) or 0 for each in outline.versions(service) or ("",))
+    for _, event in entries(document, "events"):
+        restarted, more = event.get("service"), event.get("replicas")
+        if "restart" in event and isinstance(restarted, str) and restarted in outline.services:
+            versions = outline.versions(restarted) or ("",)
+            more = sum(outline.replicas(restarted, each) or 0 for each in versions)
+        total += more if isinstance(more, int) else 0
     if total > MOST_REPLICAS:
         remedy = f"write at most {MOST_REPLICAS:,} in all"
         findings.add(("services",), f"there are {total:,} replicas", remedy)

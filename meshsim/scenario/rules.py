@@ -9,14 +9,19 @@ from meshsim import units
 from meshsim.errors import shown
 from meshsim.scenario.fields import Model, keyed_fields
 from meshsim.scenario.findings import Findings, entries, mapping, sequence
-from meshsim.scenario.mesh import Mtls
+from meshsim.scenario.mesh import ControlPlane, Mtls
 from meshsim.scenario.model import Event, Load, Objective
 from meshsim.scenario.names import Path, listed
 
 OF_REPLICAS, OF_LINKS = ("slow", "errors", "down"), ("latency_factor", "loss")
-OF_COMPONENTS = ("down", "rotate_root")
-ALL_EFFECTS = (*OF_REPLICAS, *OF_LINKS, "rotate_root")
-EFFECTS = {"service": OF_REPLICAS, "replica": OF_REPLICAS, "link": OF_LINKS, "component": OF_COMPONENTS}
+OF_COMPONENTS, OF_ROLLOUTS = ("down", "rotate_root"), ("replicas", "restart")
+ALL_EFFECTS = (*OF_REPLICAS, *OF_LINKS, "rotate_root", *OF_ROLLOUTS)
+EFFECTS = {
+    "service": (*OF_REPLICAS, *OF_ROLLOUTS),
+    "replica": OF_REPLICAS,
+    "link": OF_LINKS,
+    "component": OF_COMPONENTS,
+}
 TARGETS_LATER = ("node", "zone")
 
 MOST_STAYS = 1e9
@@ -40,6 +45,7 @@ def check_rules(document: dict[str, Any], findings: Findings) -> None:
         _check_event(path, event, duration, findings)
     for path, objective in entries(document, "objectives"):
         _check_objective(path, objective, findings)
+    _check_control_plane(mapping(mapping(document.get("mesh")).get("control_plane")), findings)
     _check_mtls(mapping(mapping(document.get("mesh")).get("mtls")), document, duration, findings)
     for name, policy in mapping(document.get("policies")).items():
         _refuse_kind(("policies", name, "balance"), mapping(policy).get("balance"), findings)
@@ -123,6 +129,15 @@ def _check_trace(path: Path, trace: object, findings: Findings) -> None:
         findings.add((*path, "file"), "is missing", "name a CSV file with a column time")
 
 
+def _check_control_plane(config: dict[str, Any], findings: Findings) -> None:
+    """Check that a push waits no longer than it may."""
+    defaults = {"debounce": ControlPlane().debounce, "debounce_max": ControlPlane().debounce_max}
+    quiet, most = (_parsed(config.get(key, least), units.duration) for key, least in defaults.items())
+    if quiet is not None and most is not None and quiet > most:
+        message = f"{shown(config.get('debounce', '100ms'))} is more than debounce_max"
+        findings.add(("mesh", "control_plane", "debounce"), message, "make it less, or the other more")
+
+
 def _check_mtls(
     mtls: dict[str, Any], document: dict[str, Any], duration: float | None, findings: Findings
 ) -> None:
@@ -176,7 +191,7 @@ def _check_push(path: Path, event: dict[str, Any], findings: Findings) -> None:
     if "for" in event:
         remedy = "leave for out, and set it back in a later event"
         findings.add((*path, "for"), "what is set stays set", remedy)
-    for effect in (*ALL_EFFECTS, "overlap"):
+    for effect in (*ALL_EFFECTS, "overlap", "version"):
         if effect in event:
             findings.add((*path, effect), "doesn't go with set", "make it an event of its own")
 
@@ -188,14 +203,35 @@ def _check_effects(path: Path, event: dict[str, Any], target: str, findings: Fin
         findings.add((*path, effect), f"has no effect on a {target}", f"write {listed(fitting)}")
     if "overlap" in event and not event.get("rotate_root"):
         findings.add((*path, "overlap"), "no root is rotated", "write rotate_root: true, or leave it out")
+    if "nack" in event:
+        findings.add((*path, "nack"), "nothing is pushed", "write set, or leave it out")
+    if "version" in event and target != "service":
+        findings.add((*path, "version"), f"a {target} has none", "name the service, or leave it out")
+    _check_rollout(path, event, findings)
+    if event.get("component") == "control_plane" and event.get("rotate_root"):
+        findings.add((*path, "rotate_root"), "has no effect on it", "write component: ca")
     if event.get("rotate_root") and (event.get("down") or "for" in event):
         other = "down" if event.get("down") else "for"
         remedy = "make it two events" if other == "down" else "write overlap, for how long old roots count"
         findings.add((*path, other), "doesn't go with rotate_root", remedy)
     if unfit or _misspelt(event, Event):
         return
-    if not any(_given(event, effect) and event[effect] is not False for effect in fitting):
+    if all(event.get(effect) is None or event[effect] is False for effect in fitting):
         findings.add(path, f"nothing happens to the {target}", f"write {listed(fitting)}")
+
+
+def _check_rollout(path: Path, event: dict[str, Any], findings: Findings) -> None:
+    """Check an event after which there are other replicas."""
+    rollouts = [key for key in OF_ROLLOUTS if event.get(key) is not None]
+    others = [key for key in (*OF_REPLICAS, "for") if key in event]
+    if rollouts and others:
+        message = f"{rollouts[0]} doesn't go with {listed(others, 'and')}"
+        remedy = "what is wanted stays wanted; leave for out" if others == ["for"] else "make it two events"
+        findings.add((*path, rollouts[0]), message, remedy)
+    restart = mapping(event.get("restart"))
+    if restart.get("surge") == 0 and restart.get("unavailable", 0) == 0:
+        message = "with neither surge nor unavailable nothing can be replaced"
+        findings.add((*path, "restart"), message, "make one of them at least 1")
 
 
 def _check_objective(path: Path, objective: dict[str, Any], findings: Findings) -> None:

@@ -123,6 +123,8 @@ class Deployment(Model):
         live: a program to run live; None for a service that does what is said here.
         keep_alive: a connection that has been idle at the upstream's side for so long is closed there; 0 is
             never.
+        startup: a replica that is added while the mesh runs is ready so long after its start.
+        drain: a replica that leaves serves for so long.
     """
 
     replicas: Annotated[int, Field(ge=1, le=100_000)] = 1
@@ -136,6 +138,8 @@ class Deployment(Model):
     script: Script = ()
     live: Live | None = None
     keep_alive: Duration = 0.0
+    startup: Duration = 0.0
+    drain: Duration = 0.0
 
 
 class EndpointWork(Model):

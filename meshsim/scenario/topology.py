@@ -7,6 +7,7 @@ client library. The numbers are part of the keys of draws, and of the columns of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -26,7 +27,8 @@ RouteKey = tuple[str, str, str]
 class Replica:
     """One instance of a version of a service; a service without versions has one, ``""``.
 
-    The number counts all replicas in the order of the file; the name is its id, such as ``cart/v1/0``.
+    The number counts all replicas in the order of the file, then those that events may add; the name is its
+    id, such as ``cart/v1/0``. One that is `added` is not there at first.
     """
 
     number: int
@@ -34,10 +36,12 @@ class Replica:
     service: str
     version: str
     deployment: Deployment
+    added: bool = False
 
     def affected_by(self, event: Event) -> bool:
-        """Whether an event is about it: it names it, or its service."""
-        return self.name == event.replica or self.service == event.service
+        """Whether an event is about it: it names it, or its service, and no other version of that."""
+        named = self.service == event.service and event.version in (None, self.version)
+        return named or self.name == event.replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +69,63 @@ class Proxy:
         return {replica.service for replica in self.replicas} or {CLIENT}
 
 
-class Topology:
-    """The replicas, proxies and edges of a scenario; what is large is made when it is first asked for."""
+Extra = Sequence[tuple[str, str]]
+"""Services and versions of replicas that are added to those of a scenario and its events."""
 
-    def __init__(self, scenario: Scenario) -> None:
+
+def _id(service: str, version: str, place: int) -> str:
+    return f"{service}/{version}/{place}" if version else f"{service}/{place}"
+
+
+class Topology:
+    """The replicas, proxies and edges of a scenario; what is large is made when it is first asked for.
+
+    `extra` are replicas that are added besides, by service and version, in the order in which they come.
+    """
+
+    def __init__(self, scenario: Scenario, extra: Extra = ()) -> None:
         self.scenario = scenario
+        self.extra = extra
         self.edges: list[Edge] = scenario.edges()
         self.number_of = {edge: number for number, edge in enumerate(self.edges)}
         self.sidecars = scenario.mesh.dataplane == "sidecar"
 
     @cached_property
     def replicas(self) -> list[Replica]:
-        """By number."""
+        """By number: those of the start, then those that events may add, in order of time."""
         found: list[Replica] = []
+        works: dict[tuple[str, str], Deployment] = {}
         for service, config in self.scenario.services.items():
             for version, work in config.deployments().items():
-                group = f"{service}/{version}" if version else service
+                works[service, version] = work
                 for i in range(work.replicas):
-                    found.append(Replica(len(found), f"{group}/{i}", service, version, work))
+                    found.append(Replica(len(found), _id(service, version, i), service, version, work))
+        names = {key: work.replicas for key, work in works.items()}
+        wanted = dict(names)
+        rolling = (event for event in self.scenario.events if event.rolls)
+        for event in sorted(rolling, key=lambda event: event.at):
+            for key in self.rolled(event):
+                before = wanted[key]
+                wanted[key] = before if event.replicas is None else event.replicas
+                more = wanted[key] - before if event.restart is None else wanted[key]
+                for i in range(names[key], names[key] + max(0, more)):
+                    found.append(Replica(len(found), _id(*key, i), *key, works[key], added=True))
+                names[key] += max(0, more)
+        for key in self.extra:
+            found.append(Replica(len(found), _id(*key, names[key]), *key, works[key], added=True))
+            names[key] += 1
         return found
+
+    def rolled(self, event: Event) -> list[tuple[str, str]]:
+        """The (service, version) pairs whose replicas an event scales or restarts."""
+        service = event.service or ""
+        versions = self.scenario.services[service].deployments()
+        return [(service, version) for version in versions if event.version in (None, version)]
+
+    @cached_property
+    def rolls(self) -> bool:
+        """Whether replicas come and go."""
+        return any(event.rolls for event in self.scenario.events)
 
     @property
     def labels(self) -> list[tuple[str, str, str]]:
@@ -194,23 +236,35 @@ class Topology:
 
     @cached_property
     def by_service(self) -> dict[str, list[Replica]]:
-        """The replicas of each service, as callers find them."""
+        """The replicas of each service, those that events may add included."""
         found: dict[str, list[Replica]] = {service: [] for service in self.scenario.services}
         for replica in self.replicas:
             found[replica.service].append(replica)
         return found
+
+    @property
+    def endpoints_at_start(self) -> dict[str, tuple[int, ...]]:
+        """The numbers of the replicas of each service that are there at first."""
+        return {
+            service: tuple(replica.number for replica in found if not replica.added)
+            for service, found in self.by_service.items()
+        }
 
     def affected_by(self, event: Event) -> list[Replica]:
         """The replicas that an event is about."""
         return [replica for replica in self.replicas if replica.affected_by(event)]
 
     def replica_count(self, service: str) -> int:
-        """How many replicas a service has."""
+        """How many replicas a service has at the start."""
         return sum(work.replicas for work in self.scenario.services[service].deployments().values())
 
     def proxy_count(self, caller: str) -> int:
         """How many proxies make the calls of a service, or of the client."""
         return 1 if caller == CLIENT else self.replica_count(caller)
+
+    def replica_most(self, service: str) -> int:
+        """How many replicas a service may have had by the end."""
+        return len(self.by_service[service])
 
     def programs(self) -> list[str]:
         """Services, some versions of which are programs of the user's own."""

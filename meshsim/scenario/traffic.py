@@ -17,7 +17,6 @@ from meshsim.scenario.fields import (
     PositiveRate,
     Ratio,
     Weight,
-    not_yet,
 )
 from meshsim.scenario.services import ZERO
 from meshsim.scenario.times import Time
@@ -74,8 +73,20 @@ class Load(Model):
         return self.model_copy(update=changes)
 
 
+class Restart(Model):
+    """How a service's replicas are replaced by new ones, as by a Deployment of Kubernetes.
+
+    Attributes:
+        surge: so many more than wanted may be there at once.
+        unavailable: so many fewer than wanted may be ready.
+    """
+
+    surge: Annotated[int, Field(ge=0, le=100_000)] = 1
+    unavailable: Annotated[int, Field(ge=0, le=100_000)] = 0
+
+
 class Event(Model):
-    """Something that happens at a time: a fault that lasts, or a configuration push.
+    """Something that happens at a time: a fault that lasts, a configuration push, or other replicas.
 
     Attributes:
         at: when it begins.
@@ -88,7 +99,11 @@ class Event(Model):
         loss: the link's loss meanwhile, instead of the configured one.
         rotate_root: the CA signs with a new root from now on.
         overlap: for so long the roots before it are trusted, too.
+        version: of the service, whose replicas alone the event is about; None: all.
+        replicas: how many the service, or the version, has from now on.
+        restart: all its replicas are replaced, a few at a time.
         set: dotted keys and their new values, pushed to every proxy.
+        nack: services whose proxies refuse what is set, and keep what they have.
     """
 
     at: Duration
@@ -96,9 +111,7 @@ class Event(Model):
     service: str | None = None
     replica: str | None = None
     link: str | None = None
-    component: (
-        Annotated[Literal["ca"], not_yet(("control_plane",), "write ca, or leave the event out")] | None
-    ) = None
+    component: Literal["ca", "control_plane"] | None = None
     node: Later = None
     zone: Later = None
     slow: Annotated[float, Field(gt=0, le=1e9)] | None = None
@@ -108,7 +121,16 @@ class Event(Model):
     loss: Ratio | None = None
     rotate_root: bool = False
     overlap: Duration = 0.0
+    version: str | None = None
+    replicas: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    restart: Restart | None = None
     set: Annotated[dict[str, Any], AfterValidator(copy.deepcopy)] = Field(default_factory=dict)
+    nack: Annotated[tuple[str, ...], AsTuple] = ()
+
+    @property
+    def rolls(self) -> bool:
+        """Whether it changes which replicas there are."""
+        return self.replicas is not None or self.restart is not None
 
     @property
     def target(self) -> str:

@@ -23,8 +23,8 @@ function get(url, headers) {
 
 const server = http.createServer(async (request, response) => {
   const [catalog, cart] = await Promise.all([
-    get(process.env.CATALOG_URL, request.headers),
-    get(process.env.CART_URL, request.headers),
+    get(process.env.CATALOG_URL ?? "http://catalog/", request.headers),
+    get(process.env.CART_URL ?? "http://cart/", request.headers),
   ]);
   const ok = catalog.status < 400 && cart.status < 400;
   response.writeHead(ok ? 200 : 502, { "content-type": "application/json" });

@@ -23,7 +23,7 @@ from subjects import CALLEE, Running, Service, Subject
 from traffic import LOOPBACK, Answer, Connection, Host, Reply, always, ask
 
 from meshsim.live.tls.context import Credentials
-from meshsim.live.tls.identity import uri_of
+from meshsim.scenario.identity import uri_of
 from tests.live.tls.pki import Authority, pem
 
 LAW = "mTLS"

@@ -6,7 +6,8 @@ import json
 import sys
 import time
 
-from meshsim.live.launch import LiveMesh, Options
+from meshsim.live.launch import LiveMesh
+from meshsim.live.options import Options
 from meshsim.scenario import loads
 from tests.live.fakes import ROLES
 from tests.live.processes import traces

@@ -13,7 +13,8 @@ import pytest
 from meshsim.errors import MeshsimError
 from meshsim.live import launch
 from meshsim.live.commands import no_proxy, variable
-from meshsim.live.launch import LiveMesh, Options
+from meshsim.live.launch import LiveMesh
+from meshsim.live.options import Options
 from meshsim.live.ports import free_ports, own_address
 from meshsim.live.processes import TAIL_BYTES, Process
 from meshsim.scenario import loads

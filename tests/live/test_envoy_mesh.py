@@ -16,7 +16,8 @@ from meshsim.live import merge
 from meshsim.live.envoy.agents import Agents
 from meshsim.live.envoy.mesh import AGENTS, STUCK, Envoys
 from meshsim.live.envoy.process import Envoy
-from meshsim.live.launch import LiveMesh, Options
+from meshsim.live.launch import LiveMesh
+from meshsim.live.options import Options
 from meshsim.live.troubles import trouble, troubles
 from meshsim.scenario import loads
 

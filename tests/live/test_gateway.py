@@ -10,7 +10,8 @@ import pytest
 from meshsim import run
 from meshsim.lab.live import run_live
 from meshsim.live import merge
-from meshsim.live.launch import LiveMesh, Options
+from meshsim.live.launch import LiveMesh
+from meshsim.live.options import Options
 from meshsim.scenario import loads
 
 GATEWAY = """

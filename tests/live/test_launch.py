@@ -19,7 +19,8 @@ import pytest
 
 from meshsim.errors import MeshsimError
 from meshsim.live import folders, launch, processes
-from meshsim.live.launch import LiveMesh, Options
+from meshsim.live.launch import LiveMesh
+from meshsim.live.options import Options
 from meshsim.live.processes import Event, Member
 from meshsim.scenario import loads
 from meshsim.scenario.topology import CLIENT_PROXY
@@ -62,7 +63,7 @@ def test_a_mesh_goes_through_its_phases_and_hands_over_what_it_has_config_down()
         assert mesh.settle(5.0)
         left = traces(mesh)
         rows = mesh.stop()
-    assert len(rows) == 10
+    assert len(rows) == 11
     load = rows["load", CLIENT_PROXY]
     assert set(load["answer"]) == {b"front/0"}
     assert (load["start"] >= 0.0).all()  # nobody begins before scenario time 0
@@ -249,7 +250,7 @@ def test_nothing_is_left_when_the_launcher_is_killed(serving: subprocess.Popen[s
     assert serving.stdout is not None
     with serving:
         pids, ports, folder = json.loads(serving.stdout.readline())
-        assert len(pids) == 11
+        assert len(pids) == 12
         assert all(alive(pid) for pid in pids)
         assert not gone([], ports[:1], folder)
         serving.send_signal(number)

@@ -31,6 +31,8 @@ def assert_agree(one: Records, other: Records) -> None:
     np.testing.assert_allclose(mine, theirs, atol=CLOSE)
     same_happenings(one, other, "connections")
     same_happenings(one, other, "certificates")
+    same_pushes(one, other)
+    same_lives(one, other)
     for table in ("busy", "queued"):
         first, second = getattr(one, table), getattr(other, table)
         bins = min(first.shape[1], second.shape[1])
@@ -48,6 +50,36 @@ def same_happenings(one: Records, other: Records, table: str) -> None:
     )
     assert [each[:2] for each in mine] == [each[:2] for each in theirs], f"what became of {table}"
     same_times(*(np.array([each[2] for each in found]) for found in (mine, theirs)), f"of {table}")
+
+
+def same_pushes(one: Records, other: Records) -> None:
+    """Asserts that the same came of all pushes, until the last that anybody waited for was over."""
+    end = min(one.end, other.end) - CLOSE
+    mine, theirs = (
+        [
+            (push.version, [push.changed, push.begun], [time for time in push.arrivals if time < end], push)
+            for push in run.pushes
+            if push.begun < end
+        ]
+        for run in (one, other)
+    )
+    assert len(mine) == len(theirs), "pushes"
+    for (version, begun, arrivals, push), (number, began, others, same) in zip(mine, theirs, strict=True):
+        assert version == number
+        same_times(np.array(begun), np.array(began), f"push {version}")
+        assert len(arrivals) == len(others), f"push {version}: {len(arrivals)} {len(others)} arrivals"
+        same_times(np.array(arrivals), np.array(others), f"arrivals of push {version}")
+        assert (push.proxies, push.nacked) == (same.proxies, same.nacked), f"push {version}"
+
+
+def same_lives(one: Records, other: Records) -> None:
+    """Asserts that the same replicas came and went at the same times."""
+    end = min(one.end, other.end) - CLOSE
+    mine, theirs = (
+        np.array(sorted((n, since, to if to < end else np.inf) for n, since, to in run.lives if since < end))
+        for run in (one, other)
+    )
+    np.testing.assert_allclose(mine, theirs, atol=CLOSE, err_msg="lives")
 
 
 def same_times(mine: np.ndarray, theirs: np.ndarray, what: str) -> None:

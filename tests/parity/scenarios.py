@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from identities import secured
+from rollouts import rolling
 
 from meshsim.scenario.endpoints import CLUSTER_LEVEL
 from meshsim.scenario.pushes import DETECTIONS
@@ -370,6 +371,8 @@ def scenarios(draw: st.DrawFn) -> Document:
         draw(endpoints(document, edges))
     if "dataplane" in document.get("mesh", {}) and draw(st.integers(0, 3)) > 0:
         draw(secured(document, time, apart, ms))
+    if draw(st.booleans()):
+        draw(rolling(document, time, apart, ms))
     return document
 
 

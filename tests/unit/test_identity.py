@@ -226,8 +226,8 @@ def test_what_waits_at_the_ca_in_vain_leaves(simulate: Simulate) -> None:
 def delays(seed: int) -> list[float]:
     """How long the push of event 0 takes to the client, and to `a`, ms; 200 on average."""
     proxies = random.derive(seed, random.PROXIES)
-    keys = [random.derive(random.derive(proxies, number), 0) for number in (0, 1)]
-    return [1000 * random.Exponential(0.2).draw(key, random.PUSH) for key in keys]
+    keys = [random.derive(random.derive(proxies, number), random.PUSHES) for number in (0, 1)]
+    return [1000 * random.Exponential(0.2).draw(random.derive(key, 0), random.PUSH) for key in keys]
 
 
 def test_an_upstream_that_has_heard_of_a_push_first_knows_no_tls(simulate: Simulate) -> None:

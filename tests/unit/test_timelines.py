@@ -639,7 +639,7 @@ def test_notices_and_pushes_take_their_drawn_time(simulate: Simulate) -> None:
         out = drawn(8, key(0, n, 0), random.LINK_OUT)
         told = max(out, 10 + drawn(8, key(0, n, 0), random.LINK_NOTICE))
         assert records.attempts.answered[n] * 1000 == pytest.approx(200 * n + told)
-    push = 100 + drawn(50, key(random.PROXIES, 0, 0), random.PUSH)
+    push = 100 + drawn(50, key(random.PROXIES, 0, random.PUSHES, 0), random.PUSH)
     records = simulate(
         scene(
             *(push - 0.001, push + 0.001),

@@ -9,7 +9,7 @@ from __future__ import annotations
 FLAGS = {
     "UT": "upstream time-out: the caller stopped waiting, for one try or for all",
     "UO": "overflow: a circuit breaker's limit or the retry budget refused it",
-    "UH": "no healthy host: all were ejected",
+    "UH": "no healthy host: all were ejected, or there is none",
     "UF": "connection failure: the replica was down, could not be reached, or is not trusted",
     "UC": "connection ended: the replica went down with it, closed or refused it, or a message was lost",
     "URX": "retries were used up",
@@ -17,6 +17,7 @@ FLAGS = {
     "FI": "a fault was injected",
     "RL": "the rate limit refused it",
     "UPE": "upstream protocol error: what came back was no HTTP, or broke off",
+    "NC": "no cluster: the route leads to a version that this proxy has not been told of",
     "NR": "no route: no service has that name",
     "DC": "the caller went away before it had its answer",
     "DPE": "downstream protocol error: what the caller sent was no HTTP",

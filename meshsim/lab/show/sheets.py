@@ -170,6 +170,17 @@ def connections(summary: Summary) -> Sheet:
     return _without_zeros(sheet, ("secured", "untrusted", "rejected"))
 
 
+def pushes(summary: Summary) -> Sheet:
+    """What became of the control plane's pushes, if there were any."""
+    found = summary.pushes
+    rows: Rows = []
+    if found is not None:
+        lasted = time(found.convergence_mean), time(found.convergence_max), time(found.disagreed)
+        rows.append((count(found.total), count(found.nacked), *lasted))
+    columns = ("pushes", "nacked", "to a proxy, mean", "max", "proxies disagreed")
+    return Sheet("control plane", columns, rows)
+
+
 def certificates(summary: Summary) -> Sheet:
     """What became of the certificates of all proxies, if they have any."""
     found = summary.certificates

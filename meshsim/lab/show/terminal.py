@@ -121,6 +121,7 @@ def show_run(out: Console, summary: Summary, written: list[Path]) -> None:
         sheets.edges,
         sheets.connections,
         sheets.certificates,
+        sheets.pushes,
         sheets.failures,
         sheets.objectives,
     ):

@@ -127,20 +127,29 @@ def dashboard(*, quiet: bool) -> Iterator[Dashboard | Lines | None]:
 
 
 def ready_message(mesh: LiveMesh) -> dict[str, Any]:
-    """What machines get once a mesh serves: where, by URL."""
+    """What machines get once a mesh serves: where, by URL; `pod` is the id of a process in a replica's."""
 
     def link(address: tuple[str, int] | None) -> str | None:
         return None if address is None else url(*address)
 
-    proxies = [
+    pods = mesh.pods.inside(mesh.keeper.processes)
+    proxies: list[dict[str, Any]] = [
         {"id": id_, **{name: link(getattr(listeners, name)) for name in LISTENERS}}
+        | ({"pod": pods[id_]} if id_ in pods else {})
         for id_, listeners in mesh.listeners.items()
     ]
-    return {"ready": True, "entry": mesh.listeners[CLIENT_PROXY].urls, "proxies": proxies}
+    control = mesh.control
+    return {
+        "ready": True,
+        "entry": mesh.listeners[CLIENT_PROXY].urls,
+        "control_plane": {"pid": control.pid, "url": control.url},
+        "proxies": proxies,
+    }
 
 
 def proxies_sheet(said: Mapping[str, Any]) -> Sheet:
     """Where a mesh serves, for people."""
-    columns = ("id", *LISTENERS)
-    rows: Rows = [tuple(each[name] or NOTHING for name in columns) for each in said["proxies"]]
+    pods = ("pod",) if any("pod" in each for each in said["proxies"]) else ()
+    columns = ("id", *LISTENERS, *pods)
+    rows: Rows = [tuple(str(each.get(name) or NOTHING) for name in columns) for each in said["proxies"]]
     return Sheet("proxies", columns, rows, words=(1, 2, 3))

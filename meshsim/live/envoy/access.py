@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable
 
 from meshsim.live.envoy.numbers import Json
 from meshsim.live.envoy.policy import TYPE
-from meshsim.live.tls.identity import PREFIX
 from meshsim.policies.access import matches
 from meshsim.scenario.access import Match, Pattern
+from meshsim.scenario.identity import PREFIX
 from meshsim.scenario.model import Scenario
 
 DENY, ALLOW = "access.deny", "access.allow"

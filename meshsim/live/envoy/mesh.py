@@ -36,11 +36,11 @@ from meshsim.live.stats import edge_report
 from meshsim.live.troubles import troubles
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.proxy import proxy_key
-from meshsim.scenario.events import schedule_events
+from meshsim.scenario.events import control_of, schedule_events
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
-from meshsim.scenario.push import Receiver
-from meshsim.scenario.topology import Topology
+from meshsim.scenario.push import Configuration, Receiver
+from meshsim.scenario.topology import Proxy, Topology
 
 AGENTS = "the agents of the Envoys"
 STUCK = "it did not end when asked to and was killed; what it had not recorded is missing"
@@ -112,9 +112,12 @@ class ReplicaPod:
 class ConfiguredEnvoy(Receiver):
     """An Envoy as the control plane knows it."""
 
-    def __init__(self, envoy: Envoy, seed: int, number: int) -> None:
-        super().__init__(proxy_key(seed, number))
+    def __init__(self, envoy: Envoy, seed: int, proxy: Proxy) -> None:
+        super().__init__(proxy_key(seed, proxy.number), proxy.callers)
         self.envoy = envoy
+
+    def find(self, configuration: Configuration, now: float) -> None:
+        """Their replicas are those of the start."""
 
     def configure(self, scenario: Scenario, now: float) -> None:
         self.envoy.push(scenario)
@@ -162,12 +165,13 @@ class Envoys(Proxies):
         configured = []
         for proxy in topology.proxies:
             envoy = self._envoys[proxy.name]
-            configured.append(ConfiguredEnvoy(envoy, seed, proxy.number))
+            configured.append(ConfiguredEnvoy(envoy, seed, proxy))
             pod = ReplicaPod(proxy.name, envoy, self._agents if proxy.identified else None)
             self._pods[proxy.name] = pod
             for replica in proxy.replicas if proxy.in_path else ():
                 schedule_outages(self._clock, self.scenario, replica, pod.go, pod.come)
-        schedule_events(topology, self._clock, proxies=configured)
+        control = control_of(topology, self._clock, configured)
+        schedule_events(topology, self._clock, proxies=configured, control=control)
 
     def begin(self) -> Sequence[Member]:
         return self._start_all() if self._agents is None else []

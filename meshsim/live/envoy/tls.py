@@ -26,11 +26,11 @@ from meshsim.live.envoy.numbers import Json
 from meshsim.live.envoy.policy import TYPE
 from meshsim.live.identity.signing import key_pem, pem
 from meshsim.live.tls.context import Credentials
-from meshsim.live.tls.identity import TRUST_DOMAIN, uri_of
+from meshsim.scenario.identity import TRUST_DOMAIN, uri_of
 
 CERTIFICATE, ROOTS = "certificate", "roots"
 """The secrets; each is in a file of its own, as Envoy wants it."""
-CURVE = "P-256"
+CURVE = "X25519"
 """Of the key exchange, as meshsim's proxy has it; Envoy's own first choice, X25519MLKEM768, costs more."""
 TLS, RAW = "tls", "raw_buffer"
 """What Envoy calls the transport protocols of filter chains."""

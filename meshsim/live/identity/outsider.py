@@ -9,8 +9,8 @@ from meshsim.live.identity.answers import AnswerError, read_answer
 from meshsim.live.identity.client import AuthorityClient
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.signing import key_pem, new_key, pem, request
-from meshsim.live.identity.tokens import hashed, new_token
 from meshsim.live.loops import new_loop
+from meshsim.live.secret import hashed, new_token
 
 
 def identity_files(enrolment: Enrolment, name: str) -> tuple[bytes, bytes, bytes]:

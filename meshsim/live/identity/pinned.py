@@ -6,11 +6,14 @@ for others can't pass for it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from meshsim.live.identity.signing import Root, new_key
 from meshsim.live.tls.context import Tls, blank
+from meshsim.live.tls.engine import Engine, Sort
 from meshsim.live.tls.refusal import RefusedError, verification
 
 NAME = "authority"
@@ -19,18 +22,22 @@ LIFETIME = 365 * 86400.0
 
 
 class AuthorityTls(Tls):
-    """The authority's side: it shows its certificate, and asks for none. `root` is to be handed out."""
+    """The authority's side: it shows its certificate, and asks for none. `root` is to be handed out.
 
-    def __init__(self, now: float) -> None:
+    That is a new one, unless it is given `own`.
+    """
+
+    def __init__(self, now: float, own: Root | None = None) -> None:
         super().__init__()
-        root, key = Root.make(0, now), new_key()
+        root, key = own or Root.make(0, now), new_key()
+        self.own = root
         self.root = root.certificate
         context = blank(SSL.TLS_SERVER_METHOD)
         context.use_certificate(root.sign(key.public_key(), NAME, now, now + LIFETIME))
         context.use_privatekey(key)
-        self._accepting = context
+        self._accepting = Sort(context, None, servers=True)
 
-    def peer(self, engine: SSL.Connection) -> str:
+    def peer(self, engine: Engine) -> str:
         return ""
 
 
@@ -43,11 +50,9 @@ class PinnedTls(Tls):
         store = context.get_cert_store()
         assert store is not None, "a context has one"
         store.add_cert(crypto.X509.from_cryptography(root))
-        context.set_verify(SSL.VERIFY_PEER, _pinned)
-        self._connecting = context
+        self._connecting = Sort(context, _pinned, servers=False)
 
 
-def _pinned(engine: SSL.Connection, certificate: crypto.X509, error: int, depth: int, valid: int) -> bool:
-    if not valid:
+def _pinned(engine: Engine, error: int, store: Any) -> None:
+    if error:
         raise RefusedError(verification(error), "the authority's certificate")
-    return True

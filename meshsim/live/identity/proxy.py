@@ -22,7 +22,7 @@ from meshsim.live.identity.answers import PROVISIONAL, Answer, AnswerError, fiel
 from meshsim.live.identity.client import AuthorityClient
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.signing import new_key, pem, request
-from meshsim.live.identity.tokens import hashed, new_token
+from meshsim.live.secret import hashed, new_token
 from meshsim.live.tls.context import Credentials, Tls
 from meshsim.live.troubles import trouble
 from meshsim.mesh.certificate import Agent, Issuer
@@ -136,14 +136,29 @@ class ProxyIdentity(Issuer):
 
         `key` is that of the proxy's draws.
         """
+        agent = self._begin(scenario, key)
+        agent.begin(0.0)
+        self._spawn(self._obtain_first(agent))
+
+    async def join(self, scenario: Scenario, key: Key) -> None:
+        """As `start`, in a mesh that runs: returns when it has its first certificate, signed since."""
+        agent = self._begin(scenario, key)
+        first = asyncio.Event()
+        agent.restart(Return(first.set), self.clock.now())
+        await first.wait()
+
+    def _begin(self, scenario: Scenario, key: Key) -> Agent:
         mtls = scenario.mesh.mtls
         assert mtls is not None, "else nobody has an identity"
         own = derive(key, CERTIFICATES)
         self.agent = Agent(
             self.clock, Notes(self.events), self, renewal(mtls), 0, own, Station(), None, 0
         )  # fmt: skip
-        self.agent.begin(0.0)
-        self._spawn(self._obtain_first(self.agent))
+        self._hear_of_roots(scenario, key)
+        return self.agent
+
+    def _hear_of_roots(self, scenario: Scenario, key: Key) -> None:
+        """The control plane says when there are other roots."""
         rotations = (number for number, event in enumerate(scenario.events) if event.rotate_root)
         delay = scenario.mesh.push_delay.build()
         by_time = sorted(rotations, key=lambda number: scenario.events[number].at)

@@ -5,14 +5,17 @@ The private keys of its roots are made here and never leave: what goes out are c
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from meshsim.live import Message
 from meshsim.live.identity.signing import Root, pem, read_request
 from meshsim.live.identity.tokens import Holder, Tokens
+from meshsim.live.secret import hashed
 
 MARGIN = 120.0
 """How much longer than `ttl` what is signed before scenario time 0 is valid, s; it is renewed at 0."""
@@ -44,15 +47,22 @@ class Signer:
     """Signs what holders of `tokens` may ask for, valid for `ttl`, s.
 
     `wall` is the wall-clock time of scenario time 0, s, and None until that is known. To some the last second
-    of a certificate belongs to its time (`inclusive`: OpenSSL 4, RFC 5280), to others not (BoringSSL).
+    of a certificate belongs to its time (`inclusive`: OpenSSL 4, RFC 5280), to others not (BoringSSL). What
+    one that takes over has to know is given to `keep`: roots, from which it then begins, and used tokens.
     """
 
-    def __init__(self, ttl: float, now: float, *, inclusive: bool = True) -> None:
+    def __init__(
+        self, ttl: float, now: float, *, inclusive: bool = True, roots: Sequence[Root] = (),
+        keep: Callable[[Message], None] | None = None,
+    ) -> None:  # fmt: skip
         self.ttl = ttl
         self.inclusive = inclusive
         self.tokens = Tokens()
         self.wall: float | None = None
-        self._roots = [Root.make(0, now)]  # from the oldest that is trusted on
+        self._keep = keep or (lambda fact: None)
+        self._roots = list(roots)  # from the oldest that is trusted on
+        if not roots:
+            self._add(Root.make(0, now))
 
     @property
     def bundle(self) -> Bundle:
@@ -63,8 +73,12 @@ class Signer:
     def rotate(self, now: float) -> int:
         """Signs with a new root from here on; returns its generation. `now` is wall-clock time, s."""
         generation = self._roots[-1].generation + 1
-        self._roots.append(Root.make(generation, now))
+        self._add(Root.make(generation, now))
         return generation
+
+    def _add(self, root: Root) -> None:
+        self._keep({"root": root.kept()})
+        self._roots.append(root)
 
     def drop_before(self, generation: int) -> None:
         """Trusts no roots before that of a generation any more."""
@@ -80,8 +94,15 @@ class Signer:
         public = read_request(csr, holder.name).public_key()
         assert isinstance(public, ec.EllipticCurvePublicKey), "of no other is a request read"
         key = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        self.tokens.use(token, key, following)
+        digest = hashed(token)
+        if self.tokens.use(digest, key, following):
+            self._keep({"used": {"token": digest, "key": key.hex(), "next": following}})
         return Request(holder, number, public)
+
+    def resume(self, used: Iterable[Message]) -> None:
+        """These tokens have been used before."""
+        for fact in used:
+            self.tokens.use(fact["token"], bytes.fromhex(fact["key"]), fact["next"])
 
     def sign(self, request: Request, signed: float, now: float) -> x509.Certificate:
         """The certificate, signed at scenario time `signed`, which is wall-clock time `now`, s."""

@@ -17,10 +17,17 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from meshsim.live.tls.identity import TRUST_DOMAIN, UNREADABLE, uri_of
+from meshsim.live import Message
+from meshsim.live.tls.identity import UNREADABLE
+from meshsim.scenario.identity import TRUST_DOMAIN, uri_of
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -110,6 +117,21 @@ class Root:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
         return cls(generation, builder.sign(key, hashes.SHA256()), key)
+
+    def kept(self) -> Message:
+        """What `of` makes it of again; it has the key."""
+        return {
+            "generation": self.generation,
+            "certificate": pem(self.certificate).decode(),
+            "key": key_pem(self.key).decode(),
+        }
+
+    @classmethod
+    def of(cls, kept: Message) -> Root:
+        """The one that was kept."""
+        key = load_pem_private_key(kept["key"].encode(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey), "it was one of ours"
+        return cls(kept["generation"], x509.load_pem_x509_certificate(kept["certificate"].encode()), key)
 
     def sign(
         self, public: ec.EllipticCurvePublicKey, name: str, now: float, until: float

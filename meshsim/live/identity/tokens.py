@@ -18,23 +18,12 @@ The authority keeps hashes alone.
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass
-from hashlib import sha256
 
 from meshsim.live.identity.signing import RequestError
+from meshsim.live.secret import hashed
 
 _HASH = re.compile(r"[0-9a-f]{64}")
-
-
-def new_token() -> str:
-    """A token that nobody can guess: 256 bits."""
-    return secrets.token_urlsafe(32)
-
-
-def hashed(token: str) -> str:
-    """A token as the authority knows it, hexadecimal."""
-    return sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +62,14 @@ class Tokens:
             raise RequestError("used_token" if digest in self._spent else "unknown_token")
         return use.holder
 
-    def use(self, token: str, key: bytes, following: str) -> None:
-        """A token is used, by the holder of a public key (DER), who will use `following` (a hash) next.
+    def use(self, digest: str, key: bytes, following: str) -> bool:
+        """A token, known by its hash, is used by the holder of a public key (DER).
+
+        That will use `following` (a hash) next. Returns whether it is used for the first time.
 
         Raises:
             RequestError: it has been used otherwise, or can't be followed by that.
         """
-        digest = hashed(token)
         use = self._known[digest]
         if use.bound is None:
             if not _HASH.fullmatch(following) or following in self._known or following in self._spent:
@@ -89,5 +79,7 @@ class Tokens:
             if use.before:  # whoever has the next one has had its answer
                 del self._known[use.before]
                 self._spent.add(use.before)
-        elif use.bound != (key, following):
+            return True
+        if use.bound != (key, following):
             raise RequestError("used_token")
+        return False

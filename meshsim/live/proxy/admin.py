@@ -7,12 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-
 from meshsim.live.ports import NO_DOMAIN
-from meshsim.live.proxy.series import Exposition, Series
 from meshsim.live.wire import NOBODY, Handler, RequestHead, ServerConnection, ServerStream
+from meshsim.measure.exposition import CONTENT_TYPE, Metric, page
 
 HOST = re.compile(NO_DOMAIN.encode())
 
@@ -20,11 +17,10 @@ HOST = re.compile(NO_DOMAIN.encode())
 class Admin(Handler):
     """Answers ``/ready`` (whether the proxy knows its upstreams), ``/stats`` and ``/stats/prometheus``."""
 
-    def __init__(self, series: list[Series], stats: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, metrics: Callable[[], list[Metric]], stats: Callable[[], dict[str, Any]]) -> None:
         self.ready = False
         self.stats = stats
-        self.registry = CollectorRegistry()
-        self.registry.register(Exposition(series))
+        self.metrics = metrics
 
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
@@ -44,7 +40,7 @@ class Admin(Handler):
             status, text = (200, b"LIVE\n") if self.ready else (503, b"PRE_INITIALIZING\n")
             return status, "text/plain", text
         if path == b"/stats/prometheus":
-            return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self.registry)
+            return 200, CONTENT_TYPE, page(self.metrics())
         if path == b"/stats":
             return 200, "application/json", json.dumps(self.stats()).encode() + b"\n"
         return 404, "text/plain", b"no such page; there are /ready, /stats and /stats/prometheus\n"

@@ -97,6 +97,7 @@ class Exchange(Owner):
         streaming: whose response is being passed on.
         serving: what a program may make calls for while it answers; None where it is not a program.
         sent, received: bytes of the bodies.
+        peer: whom a certificate has shown to be at the other end: the caller if inbound, else the upstream.
         begun: when its head had come, s of scenario time.
         since: the same, s of the monotonic clock, on which the start of a scenario does not move it.
         answered_after: from the request's head to the response's, s; negative where no upstream answered.
@@ -107,6 +108,7 @@ class Exchange(Owner):
     heard: Upstream | None
     streaming: Upstream | None
     serving: Serving | None
+    peer: str
     flags: int
     since: float
     wall: float
@@ -135,6 +137,7 @@ class Exchange(Owner):
         self.serving = None
         self.host = ""
         self.version = ""
+        self.peer = connection.identity if route.inbound else ""
         self.status = 0
         self.flags = NO_FLAG
         self.details = "via_upstream"
@@ -332,7 +335,7 @@ class Exchange(Owner):
         shared = self.shared
         lasted = now + shared.clock.base - self.since
         flags = flag_names(self.flags) if self.flags else ""
-        route.series.count(status, flags, lasted, self.received, self.sent, self.version)
+        route.series.count(status, flags, lasted, self.received, self.sent, self.version, self.peer)
         policy = route.mesh_route.policy
         hedges = policy.hedge.limit > 0 and policy.rule is None
         route.passed.answered(status, lasted, self.attempts, hedges)

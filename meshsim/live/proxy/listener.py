@@ -202,7 +202,7 @@ class Listener(Handler):
         shared = self.shared
         now = shared.clock.now()
         connection.answer(403, PLAIN, DENIED)
-        route.series.count(403, "", 0.0, 0, len(DENIED), "")
+        route.series.count(403, "", 0.0, 0, len(DENIED), "", connection.identity)
         context = parse_context(head.get(self.context_name))
         if shared.ledger is not None and context is not None:
             shared.ledger.visit(context, head.get(ATTEMPT_COUNT), now, now, 403)

@@ -5,7 +5,7 @@ Source: Envoy, response code details; measured on 1.40.
 
 from __future__ import annotations
 
-from meshsim.policies.outcome import DC, DPE, FI, NO_FLAG, NR, RL, SI, UC, UF, UH, UO, UPE, UT
+from meshsim.policies.outcome import DC, DPE, FI, NC, NO_FLAG, NR, RL, SI, UC, UF, UH, UO, UPE, UT
 
 PLAIN = [(b"content-type", b"text/plain")]
 
@@ -19,6 +19,7 @@ LOCAL_REPLIES = {
     UT: (b"upstream request timeout", "response_timeout"),
     RL: (b"local_rate_limited", "local_rate_limited"),
     FI: (b"fault filter abort", "fault_filter_abort"),
+    NC: (b"", "cluster_not_found"),
     NR: (b"no route", "route_not_found"),
     DPE: (b"Bad Request", "http1.codec_error"),
     SI: (b"stream timeout", "stream_idle_timeout"),

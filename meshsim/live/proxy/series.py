@@ -1,36 +1,24 @@
-"""Istio's standard request metrics, as its sidecars expose them.
+"""What a proxy counts of the requests of its routes, and the page that says it, with Istio's metrics.
 
-A request is counted twice in a mesh: by its caller's proxy (``reporter="source"``) and by its replica's
-(``reporter="destination"``); a retried one is one at the source and several at the destination. Counting is a
-few additions; the text is written when somebody asks.
-
-Source: istio.io, Istio Standard Metrics; SEMANTICS section 8.
+Counting is a few additions; the text is written when somebody asks. Names and labels are in
+`meshsim.measure.istio`.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Iterable
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-BOUNDS_MS = (
-    0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000,
-    3600000,
-)  # fmt: skip
-"""Envoy's default buckets, which Istio leaves; for sizes in bytes too."""
+from meshsim.measure import istio
+from meshsim.measure.exposition import Metric
+from meshsim.measure.istio import BOUNDS_MS
 
 HISTOGRAMS = (
-    ("duration_ms", "request_duration_milliseconds", "From a request's head to its answer's end."),
-    ("request_bytes", "request_bytes", "Bodies of requests."),
-    ("response_bytes", "response_bytes", "Bodies of answers."),
+    ("duration_ms", istio.DURATION),
+    ("request_bytes", istio.REQUEST_BYTES),
+    ("response_bytes", istio.RESPONSE_BYTES),
 )
-"""Attribute of `Answers`, name and description."""
-
-Labels = dict[str, str]
-VERSION = ("destination_version", "destination_canonical_revision")
+"""Attribute of `Answers`, and the metric that it becomes."""
 
 
 class Buckets:
@@ -55,11 +43,6 @@ class Buckets:
         self.counts[place] += 1
         self.total += value
 
-    def cumulative(self) -> list[tuple[str, float]]:
-        """As Prometheus wants them."""
-        below = accumulate(self.counts)
-        return [(str(bound), float(count)) for bound, count in zip((*BOUNDS_MS, "+Inf"), below, strict=True)]
-
 
 class Answers:
     """The requests of one route that had the same answer."""
@@ -76,105 +59,82 @@ class Answers:
 
 
 class Series:
-    """The metrics of one route; `answers` are by status, flags and the version that answered.
+    """The metrics of one route; `answers` are by status, flags, the version that answered and the peer.
 
-    `labels` are all but those that differ from answer to answer; of the version, what is said where nobody
-    answered.
+    The peer is the service whose certificate the other side has shown, nobody without mTLS: the caller of an
+    inbound route, else the upstream. `version` is said of the destination where nobody has answered.
 
     NOTE: the request counted last is kept apart (`status` to `latest`), as the next one is mostly like it.
     """
 
-    answers: dict[tuple[int, str, str], Answers]
+    answers: dict[tuple[int, str, str, str], Answers]
     latest: Answers | None
 
-    def __init__(self, labels: Labels) -> None:
-        self.labels = labels
+    def __init__(
+        self, reporter: str, source: str, source_version: str, destination: str, destination_version: str
+    ) -> None:
+        self.reporter = reporter
+        self.source = source
+        self.source_version = source_version
+        self.destination = destination
+        self.destination_version = destination_version
         self.answers = {}
         self.status = -1
         self.flags = ""
         self.version = ""
+        self.peer = ""
         self.latest = None
 
     def count(
-        self, status: int, flags: str, lasted: float, received: int, sent: int, version: str = ""
-    ) -> None:
+        self, status: int, flags: str, lasted: float, received: int, sent: int, version: str = "",
+        peer: str = "",
+    ) -> None:  # fmt: skip
         """One more request, that took `lasted` s; `status` is 0 where the client had gone.
 
         `received` and `sent` are bytes of the bodies; `version` is the answering replica's, where the route
         leads to several.
         """
         found = self.latest
-        if found is None or status != self.status or flags != self.flags or version != self.version:
-            found = self._find(status, flags, version)
+        if (
+            found is None
+            or status != self.status
+            or flags != self.flags
+            or peer != self.peer
+            or version != self.version
+        ):
+            found = self._find(status, flags, version, peer)
         found.count += 1
         found.duration_ms.add(lasted * 1e3)
         found.request_bytes.add(received)
         found.response_bytes.add(sent)
 
-    def _find(self, status: int, flags: str, version: str) -> Answers:
+    def _find(self, status: int, flags: str, version: str, peer: str) -> Answers:
         """What such requests are counted in."""
-        found = self.answers.setdefault((status, flags, version), Answers())
+        found = self.answers.setdefault((status, flags, version, peer), Answers())
         self.status = status
         self.flags = flags
         self.version = version
+        self.peer = peer
         self.latest = found
         return found
 
-
-class Exposition(Collector):
-    """The collector that a scrape asks."""
-
-    def __init__(self, series: list[Series]) -> None:
-        self.series = series
-
-    def collect(self) -> Iterator[Metric]:
-        """The four families, of all routes."""
-        names = [*self.series[0].labels, "response_code", "response_flags"] if self.series else []
-        counter = CounterMetricFamily("istio_requests", "Requests that a proxy has answered.", labels=names)
-        histograms = {
-            field: HistogramMetricFamily(f"istio_{name}", text, labels=names)
-            for field, name, text in HISTOGRAMS
-        }
-        for series in self.series:
-            for (status, flags, version), answers in series.answers.items():
-                labelled = {**series.labels, **dict.fromkeys(VERSION if version else (), version)}
-                values = [*labelled.values(), str(status), flags or "-"]
-                counter.add_metric(values, answers.count)
-                for field, family in histograms.items():
-                    buckets: Buckets = getattr(answers, field)
-                    family.add_metric(values, buckets.cumulative(), buckets.total)
-        yield counter
-        yield from histograms.values()
+    def labels(self, version: str, peer: str) -> dict[str, str]:
+        """Istio's labels of what is counted with such a version and peer."""
+        source = peer if self.reporter == istio.DESTINATION else self.source
+        version = version or self.destination_version
+        secured = peer != ""
+        return istio.labels(self.reporter, source, self.source_version, self.destination, version, secured)
 
 
-def labels(reporter: str, source: str, source_version: str, destination: str, version: str) -> Labels:
-    """Istio's labels of one route.
-
-    NOTE: who calls is known at the destination once it has shown a certificate; until then it is "unknown",
-    as it is for Istio's plaintext callers.
-    """
-    return {
-        "reporter": reporter,
-        "source_workload": source,
-        "source_workload_namespace": "default" if source != "unknown" else "unknown",
-        "source_principal": "unknown",
-        "source_app": source,
-        "source_version": source_version,
-        "source_cluster": "meshsim",
-        "source_canonical_service": source,
-        "source_canonical_revision": source_version,
-        "destination_workload": destination,
-        "destination_workload_namespace": "default",
-        "destination_principal": "unknown",
-        "destination_app": destination,
-        "destination_version": version,
-        "destination_cluster": "meshsim",
-        "destination_service": destination,
-        "destination_service_name": destination,
-        "destination_service_namespace": "default",
-        "destination_canonical_service": destination,
-        "destination_canonical_revision": version,
-        "request_protocol": "http",
-        "connection_security_policy": "none" if reporter == "destination" else "unknown",
-        "grpc_response_status": "",
-    }
+def request_metrics(every: Iterable[Series]) -> list[Metric]:
+    """The four families of requests, of all routes."""
+    counter = Metric(*istio.REQUESTS)
+    histograms = {field: Metric(*about) for field, about in HISTOGRAMS}
+    for series in every:
+        for (status, flags, version, peer), answers in series.answers.items():
+            labelled = istio.answered(series.labels(version, peer), status, flags)
+            counter.add(labelled, answers.count)
+            for field, metric in histograms.items():
+                buckets: Buckets = getattr(answers, field)
+                metric.add_histogram(labelled, BOUNDS_MS, buckets.counts, buckets.total)
+    return [counter, *histograms.values()]

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from meshsim import random
+from meshsim.live import Message
 from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
+from meshsim.live.control.client import Follower
+from meshsim.live.control.followed import Followed
 from meshsim.live.pages import page_proxy, pages
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.admin import Admin
@@ -20,13 +23,16 @@ from meshsim.live.proxy.delivery import ProxyTransport
 from meshsim.live.proxy.exchange import ExchangeContext
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.listener import Listener
+from meshsim.live.proxy.metrics import proxy_metrics
 from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.route import ListenerRoute, Passed, Steps
-from meshsim.live.proxy.series import Series, labels
+from meshsim.live.proxy.series import Series
 from meshsim.live.proxy.visits import ServerSpans
 from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.spans import SpanFeed
 from meshsim.live.stats import EdgeCounts, edge_report
+from meshsim.measure.exposition import Metric
+from meshsim.measure.istio import DESTINATION, SOURCE, UNKNOWN
 from meshsim.mesh import proxy as mesh
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.connection import NOT_ACCEPTED
@@ -40,6 +46,7 @@ from meshsim.scenario.topology import Replica, Topology
 
 if TYPE_CHECKING:
     from meshsim.live.identity.proxy import ProxyIdentity
+    from meshsim.live.intercept.sidecar import PodNetwork
     from meshsim.live.tls.connect import Secured
     from meshsim.live.tls.context import Tls
     from meshsim.live.tls.entrance import Entrance
@@ -60,8 +67,10 @@ class Proxy(Role):
         self.clock = LiveClock(loop, ideal=False)
         self.tls: Tls | None = None  # credentials come later
         self.identity: ProxyIdentity | None = None
-        self.topology = Topology(scenario)
+        self.topology = Topology(scenario, spec.extra)
         self.own = self.topology.proxy(spec.id)
+        self.follower: Follower | None = None
+        self.go_down: Callable[[], None] = lambda: None
         self.place = next(iter(self.own.replicas), None)
         if self.own.identified:
             from meshsim.live.tls.context import Tls  # noqa: PLC0415 - OpenSSL
@@ -80,16 +89,17 @@ class Proxy(Role):
         self.shared = ExchangeContext(
             self.clock, self.log, self.ledger, pairing, self._server_spans(), sampling
         )
+        self.pod = self._pod_network() if spec.services else None
         self.routes: dict[str, ListenerRoute] = {}
         self.inward: ListenerRoute | None = None
         self.addresses: dict[str, tuple[str, int]] = {}
-        self.unrouted = Series(labels("source", self.caller, self._version, "unknown", "unknown"))
+        self.unrouted = Series(SOURCE, self.caller, self._version, UNKNOWN, UNKNOWN)
         self._build_outbound()
         if self.place is not None and self.own.in_path:
             self.inward = self._build_inbound(self.place)
         inward = [] if self.inward is None else [self.inward]
-        series = [*(route.series for route in [*self.routes.values(), *inward]), self.unrouted]
-        self.admin = Admin(series, self.stats)
+        self.series = [*(route.series for route in [*self.routes.values(), *inward]), self.unrouted]
+        self.admin = Admin(self.metrics, self.stats)
         self.listening: dict[str, Listening] = {}
 
     # ---- routes -------------------------------------------------------------------------------------
@@ -118,7 +128,7 @@ class Proxy(Role):
         )
         self.configured = ConfiguredProxy(self.proxy, self.topology)
         for _, (_, service) in edges:
-            series = Series(labels("source", self.caller, self._version, service, "unknown"))
+            series = Series(SOURCE, self.caller, self._version, service, UNKNOWN)
             self.routes[service] = self._route_to(service, series, Passed(), b"")
 
     def _secured(self, tls: Tls) -> Secured:
@@ -166,11 +176,13 @@ class Proxy(Role):
     def _build_inbound(self, place: Replica) -> ListenerRoute:
         """The route to the replica itself, on which no policy acts."""
         self.inner = ProxyTransport(self.clock, self.addresses)
+        if self.pod is not None:
+            self.inner.dial = self.pod.connect
         inward = page_proxy(self.clock, self.inner, self.own.number, self.spec.seed)
         app = replace(place, name=APP, version="")
         upstream = ConfiguredUpstream(inward, 0, place.service, [app], model.Policy())
         route = ConfiguredRoute(upstream, model.Policy())
-        series = Series(labels("destination", "unknown", "unknown", place.service, place.version or "v1"))
+        series = Series(DESTINATION, UNKNOWN, UNKNOWN, place.service, place.version or "v1")
         passed = Passed()
         return self._with_endpoints({
             endpoint: ListenerRoute(
@@ -208,6 +220,8 @@ class Proxy(Role):
             inbound.guard = self.configured
             self.listening["inbound"] = Listening(inbound, self.place.deployment.keep_alive, entrance)
         ports = {name: await one.open(host) for name, one in self.listening.items()}
+        if self.pod is not None:
+            await self._intercept(self.pod)
         return {
             "inbound": ports.get("inbound"),
             "outbound": ports["outbound"],
@@ -215,8 +229,30 @@ class Proxy(Role):
             "urls": {service: ports[f"url {service}"] for service in self.routes},
         }
 
-    def _listener(self, routes: dict[bytes, ListenerRoute], inbound: bool = False) -> Listener:
-        key = random.derive(self.proxy.key, len(self.listening))  # no two of its listeners number alike
+    def _pod_network(self) -> PodNetwork:
+        """Its end of the pod's network."""
+        from meshsim.live.intercept.sidecar import PodNetwork  # noqa: PLC0415 - seldom there is one
+
+        return PodNetwork()
+
+    async def _intercept(self, pod: PodNetwork) -> None:
+        """Takes the calls of the program in its pod."""
+        from meshsim.live.intercept.sidecar import Interception  # noqa: PLC0415 - seldom there is one
+
+        by_host = {service.encode(): route for service, route in self.routes.items()}
+        first = len(self.listening)
+        services = {
+            service: self._listener({b"": route}, number=first + number)
+            for number, (service, route) in enumerate(self.routes.items(), 1)
+        }
+        others = self._listener(by_host)
+        await Interception(self.caller, self.spec.services, services, others).listen(pod)
+
+    def _listener(
+        self, routes: dict[bytes, ListenerRoute], inbound: bool = False, number: int | None = None
+    ) -> Listener:
+        number = len(self.listening) if number is None else number
+        key = random.derive(self.proxy.key, number)  # no two of its listeners number alike
         return Listener(self.shared, routes, inbound, key, self.unrouted, self.spec.context.encode())
 
     async def connect(self, addresses: Addresses) -> None:
@@ -227,27 +263,63 @@ class Proxy(Role):
             from meshsim.live.identity.proxy import ProxyIdentity  # noqa: PLC0415 - cryptography
 
             self.identity = ProxyIdentity(self.clock, self.tls, self.caller, addresses.enrolment)
-            await self.identity.enrol()
+        if addresses.base is None:
+            if self.identity is not None:
+                await self.identity.enrol()
+            self._follow(addresses, version=0)
+        else:
+            await self._join(addresses, addresses.base)
         self.admin.ready = True
+
+    def _follow(self, addresses: Addresses, version: int) -> Follower | None:
+        """Follows the control plane, if there is one; it has this version already, or none: -1."""
+        if addresses.following is not None:
+            key = random.derive(self.proxy.key, random.PUSHES)
+            following = Followed(self.configured, self.spec.scenario, self.addresses, self.clock.now)
+            self.follower = Follower(addresses.following, self.spec.id, version, following.apply, key)
+            self.follower.start()
+        return self.follower
+
+    async def _join(self, addresses: Addresses, base: float) -> None:
+        """Joins a mesh that runs: it is ready when it has its configuration, and its certificate."""
+        self.clock.begin(base)
+        follower = self._follow(addresses, version=-1)
+        if self.identity is not None:
+            await self.identity.join(self.spec.scenario, self.proxy.key)
+        if follower is not None:
+            await follower.first.wait()
 
     def start(self, base: float) -> None:
         self.clock.begin(base)
-        if self.identity is not None:
+        if self.identity is not None and self.identity.agent is None:
             self.identity.start(self.spec.scenario, self.proxy.key)
-        schedule_events(self.topology, self.clock, links=self.links, proxies=[self.configured])
+        schedule_events(self.topology, self.clock, links=self.links)
         inbound = self.listening.get("inbound")
         if inbound is not None and isinstance(inbound.handler, Listener) and self.place is not None:
             back = inbound.reopen
             gone: Callable[[], None] = partial(inbound.disappear, inbound.handler.abort_all)
             if self.identity is not None:
                 gone, back = self.identity.gone(gone), self.identity.back(back)
+            self.go_down = gone
             schedule_outages(self.clock, self.spec.scenario, self.place, gone, back)
+
+    def hear(self, message: Message) -> None:
+        if "down" in message:
+            self.go_down()
 
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
         routes = self.routes.values()
         report = edge_report({f"{each.caller} -> {each.service}": self._counts(each) for each in routes})
+        if self.follower is not None:
+            report["configuration"] = self.follower.report()
         return report if self.tls is None else {**report, "tls": self.tls.stats()}
+
+    def metrics(self) -> list[Metric]:
+        """All that its page of metrics has."""
+        edges = {service: self._counts(route) for service, route in self.routes.items()}
+        events = [] if self.identity is None else [what for _, what in self.identity.events]
+        return proxy_metrics(self.series, edges, self.tls, events)
 
     def _counts(self, route: ListenerRoute) -> EdgeCounts:
         counts = route.passed.counts()
@@ -266,6 +338,8 @@ class Proxy(Role):
         return {**self.ledger.rows(), **self.feed.rows(), **certificates}
 
     def close(self) -> None:
+        if self.follower is not None:
+            self.follower.close()
         if self.identity is not None:
             self.identity.close()
         if self.log is not None:

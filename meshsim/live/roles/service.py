@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshsim import random
+from meshsim.live import Message
 from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import (
@@ -102,7 +102,7 @@ class Service(Role, Handler):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         scenario = spec.scenario
-        self.topology = Topology(scenario)
+        self.topology = Topology(scenario, spec.extra)
         own = self.topology.proxy(spec.id)
         (self.place,) = own.replicas
         self.clock = LiveClock(asyncio.get_event_loop(), ideal=True)
@@ -189,8 +189,15 @@ class Service(Role, Handler):
     def start(self, base: float) -> None:
         self.clock.begin(base)
         schedule_events(self.topology, self.clock, replicas={self.place.name: self.replica})
-        gone = partial(self.listening.disappear, self.abort_all)
-        schedule_outages(self.clock, self.spec.scenario, self.place, gone, self.listening.reopen)
+        schedule_outages(self.clock, self.spec.scenario, self.place, self._disappear, self.listening.reopen)
+
+    def hear(self, message: Message) -> None:
+        if "down" in message:
+            self.replica.go_down(self.clock.now())
+            self._disappear()
+
+    def _disappear(self) -> None:
+        self.listening.disappear(self.abort_all)
 
     def stats(self) -> dict[str, Any]:
         """What is under way."""

@@ -15,22 +15,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast, final
 
-from OpenSSL import SSL
+from meshsim.live.tls.refusal import CLOSED as UNFINISHED
+from meshsim.live.tls.refusal import PEER, RefusedError, Tally
 
-from meshsim.live.tls.refusal import CLOSED, PEER, RefusedError, Tally, refusal
+if TYPE_CHECKING:
+    from meshsim.live.tls.engine import Engine
 
-RECORD = 16384
-"""What one record holds at most, bytes; `OVERHEAD` is what it adds (TLS 1.3, AEAD of 16)."""
-HEADER = 5
-OVERHEAD = HEADER + 1 + 16
-SPARE = 512
-"""For what OpenSSL may have to say of its own, bytes."""
+RECORD_HEADER = 5
+"""Bytes before each record."""
 
 
+@final
 class Records:
     """Counts records in a stream of bytes, by their headers alone."""
 
@@ -46,8 +44,8 @@ class Records:
         ended, at, size = 0, self._left, len(data)
         if 0 < at <= size:
             ended = 1
-        while at + HEADER <= size:
-            at += HEADER + (data[at + 3] << 8 | data[at + 4])
+        while at + RECORD_HEADER <= size:
+            at += RECORD_HEADER + (data[at + 3] << 8 | data[at + 4])
             ended += at <= size
         if at < size:
             self._header = data[at:]
@@ -56,30 +54,38 @@ class Records:
         return ended
 
 
-class Channel(asyncio.Protocol, asyncio.Transport):
+@final
+class Channel:
     """A connection that is secured by an `engine` of `Tls`, and counted in a `tally`.
 
     When the handshake is over `ready` is called, which returns the protocol on top; it has to be told
     `connection_made` there. Else `failed` is called, once. If the peer refuses us after that, `rejected` says
     when that is heard; until then nothing is. Else `accepted` is called when it shows that it does not.
+
+    Where `later` calls a function a little later, our last word of the handshake waits so long, and goes with
+    the first words of the protocol on top, if it has any by then.
     """
 
-    engine: SSL.Connection
+    engine: Engine
     socket: asyncio.Transport
+    _ready: Callable[[Channel], asyncio.Protocol] | None
+    _failed: Callable[[], None] | None
+    _later: Callable[[Callable[[], None]], Any] | None
     _top: asyncio.Protocol | None
+    _records: Records
 
     def __init__(
-        self, engine: SSL.Connection, tally: Tally, ready: Callable[[Channel], asyncio.Protocol],
+        self, engine: Engine, tally: Tally, ready: Callable[[Channel], asyncio.Protocol],
         failed: Callable[[], None], rejected: Callable[[Callable[[], None]], None] | None = None,
-        accepted: Callable[[], None] | None = None,
+        accepted: Callable[[], None] | None = None, later: Callable[[Callable[[], None]], Any] | None = None,
     ) -> None:  # fmt: skip
-        super().__init__()
         self.engine = engine
         self._tally = tally
-        self._ready: Callable[[Channel], asyncio.Protocol] | None = ready
-        self._failed: Callable[[], None] | None = failed
+        self._ready = ready
+        self._failed = failed
         self._rejected = rejected
         self._accepted = accepted
+        self._later = later
         self._top = None
         self._records = Records()
         self._unread = 0  # records that are whole, at most
@@ -98,6 +104,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     # The protocol of the socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """There is a socket."""
         self.socket = cast(asyncio.Transport, transport)
         if self._over:
             self.socket.abort()
@@ -106,9 +113,10 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         self._shake()
 
     def data_received(self, data: bytes) -> None:
+        """These have come from it."""
         if self._over or self._ended:
             return
-        self.engine.bio_write(data)
+        self.engine.feed(data)
         self._unread += self._records.feed(data)
         shaking = self._top is None
         if shaking and not self._shake():
@@ -116,27 +124,31 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         self._pump(shaking)
 
     def eof_received(self) -> bool:
+        """Nothing more comes from it; it is to be closed."""
         if self._top is not None:
             self._pump()
         if not self._ended and not self._over:
             self._ended = self._cut = True
             if self._top is None:
-                self._fail(RefusedError(CLOSED))
+                self._fail(RefusedError(UNFINISHED))
             else:
                 self._top.eof_received()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        """It is closed."""
         if self._cut and error is None:
-            error = RefusedError(CLOSED, "the end of the connection was cut off")
+            error = RefusedError(UNFINISHED, "the end of the connection was cut off")
         if not self.rejected:
             self._tell_lost(error)
 
     def pause_writing(self) -> None:
+        """It takes no more for now."""
         if self._top is not None:
             self._top.pause_writing()
 
     def resume_writing(self) -> None:
+        """It takes more again."""
         if self._top is not None:
             self._top.resume_writing()
 
@@ -145,22 +157,28 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     def _shake(self) -> bool:
         """Goes on with it; returns whether it is over."""
         try:
-            self.engine.do_handshake()
-        except SSL.WantReadError:
-            self._flush()
-            return False
-        except SSL.Error as error:
-            self._fail(refusal(error))
-            return False
+            done = self.engine.shake()
         except RefusedError as error:
             self._fail(error)
             return False
-        self._flush()
+        if not done:
+            self._flush()
+            return False
+        later, self._later = self._later, None
+        if later is None:
+            self._flush()
         self._tally.handshakes += 1
         ready, self._ready, self._failed = self._ready, None, None  # which may know this
         assert ready is not None, "a handshake ends once"
         self._top = ready(self)
+        if later is not None:
+            later(self._flush_late)
         return not self._over
+
+    def _flush_late(self) -> None:
+        """The end of the handshake goes, unless it has gone, or there is no use any more."""
+        if not self._closing:
+            self._flush()
 
     def _fail(self, error: RefusedError) -> None:
         """There will be no connection: the peer gets an alert, if it can still hear it."""
@@ -193,19 +211,18 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         while self._unread > 0 and not self._held and not self._over:
             self._unread -= 1
             try:
-                data = self.engine.recv(RECORD)
-            except SSL.WantReadError:  # it was about the keys
+                data = self.engine.read()
+            except RefusedError as error:
+                self._break(error)
+                return
+            if not data:
                 self._unread = 0
-                if not shaking:
+                if data is None:
+                    self._end()
+                    return
+                if not shaking:  # it was about the keys
                     self._note_accepted()
-                self._flush()
-                return
-            except SSL.ZeroReturnError:
-                self._unread = 0
-                self._end()
-                return
-            except SSL.Error as error:
-                self._break(refusal(error))
+                    self._flush()
                 return
             if self._accepted is not None:
                 self._note_accepted()
@@ -244,7 +261,7 @@ class Channel(asyncio.Protocol, asyncio.Transport):
         self._over = self._closing = True
         top, self._top = self._top, None  # which knows this
         if top is None:
-            self._tally.refused[CLOSED] += 1
+            self._tally.refused[UNFINISHED] += 1
             self._let_go()
             return
         self._rejected = None
@@ -253,75 +270,75 @@ class Channel(asyncio.Protocol, asyncio.Transport):
     # The transport of what is on top
 
     def write(self, data: Any) -> None:
+        """Sends these, secured."""
         if self._closing or not data:
             return
-        size = len(data)
         try:
-            done = self.engine.send(data)
-            while done < size:  # a record at a time
-                done += self.engine.send(data[done : done + RECORD])
-            most = size + (size // RECORD + 1) * OVERHEAD + SPARE
-            out = self.engine.bio_read(most)
-            self.socket.write(out)
-            if len(out) == most:
-                self._flush()
-        except SSL.Error as error:
-            self._break(refusal(error))
+            self.socket.write(self.engine.seal(data))
+        except RefusedError as error:
+            self._break(error)
 
     def _flush(self) -> None:
         """Sends what OpenSSL has to say of its own."""
-        with suppress(SSL.WantReadError):
-            while True:
-                data = self.engine.bio_read(RECORD)
-                self.socket.write(data)
-                if len(data) < RECORD:  # NOTE: to ask in vain costs an exception
-                    return
+        data = self.engine.take()
+        if data:
+            self.socket.write(data)
 
     def can_write_eof(self) -> bool:
+        """TLS can be closed in one direction."""
         return True
 
     def write_eof(self) -> None:
+        """Nothing more is sent; what comes is still read."""
         if not self._closing:
             self._say_end()
             self.socket.write_eof()
 
     def _say_end(self) -> None:
         """Tells the peer that nothing more comes: an end without that has been cut off."""
-        with suppress(SSL.Error):
-            self.engine.shutdown()
+        self.engine.end()
         self._flush()
 
     def close(self) -> None:
+        """Ends it when all is sent."""
         if not self._closing:
             self._say_end()
             self._closing = True
             self.socket.close()
 
     def abort(self) -> None:
+        """Ends it at once."""
         self._closing = True
         self.socket.abort()
 
     def is_closing(self) -> bool:
+        """Whether it is ending, or has not begun."""
         return self._closing
 
     def pause_reading(self) -> None:
+        """What comes from now on waits."""
         self._held = True
         self.socket.pause_reading()
 
     def resume_reading(self) -> None:
+        """What has waited comes."""
         self._held = False
         self.socket.resume_reading()
         if self._unread > 0:
             asyncio.get_running_loop().call_soon(self._pump)
 
     def is_reading(self) -> bool:
+        """Whether what comes is handed on."""
         return not self._held
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """The socket's limits, bytes."""
         self.socket.set_write_buffer_limits(high, low)
 
     def get_write_buffer_size(self) -> int:
+        """What the socket has not sent yet, bytes."""
         return self.socket.get_write_buffer_size()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What is known of the socket."""
         return self.socket.get_extra_info(name, default)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from meshsim.live.tls.channel import Channel
 from meshsim.live.tls.context import Tls
@@ -86,7 +87,7 @@ async def connect(
 
     def ready(channel: Channel) -> asyncio.Protocol:
         _settle(over, True)
-        top.connection_made(channel)
+        top.connection_made(cast(asyncio.Transport, channel))
         return top
 
     def failed() -> None:
@@ -95,7 +96,7 @@ async def connect(
     engine = tls.connect(service)
     if engine is None:
         return False
-    channel = Channel(engine, tls.client, ready, failed, rejected, accepted)
+    channel = Channel(engine, tls.client, ready, failed, rejected, accepted, loop.call_soon)
     try:
         async with asyncio.timeout(limit):
             await loop.create_connection(partial(_same, channel), *address)
@@ -113,6 +114,6 @@ def _settle(over: asyncio.Future[bool], opened: bool) -> None:
         over.set_result(opened)
 
 
-def _same(channel: Channel) -> Channel:
+def _same(channel: Channel) -> asyncio.Protocol:
     """What a loop calls for its protocol."""
-    return channel
+    return cast(asyncio.Protocol, channel)

@@ -20,6 +20,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from meshsim.live.control.lines import Lines
 from meshsim.live.tls.channel import Channel
 from meshsim.live.tls.context import Tls
 from meshsim.live.tls.refusal import CROWDED, DISABLED, PLAINTEXT, TIMEOUT, Tally
@@ -33,7 +34,7 @@ DISABLE = "disable"
 HANDSHAKE = 0x16
 """The first byte of a TLS record that belongs to a handshake; no HTTP method begins with it."""
 
-Serve = Callable[[], ServerConnection]
+Serve = Callable[[], ServerConnection | Lines]
 
 
 class Entrance:
@@ -154,7 +155,7 @@ class Inspector(asyncio.Protocol):
             self.end()
             return
         self.channel = Channel(engine, self.entrance.tally, self._ready, self._failed)
-        self._become(self.channel, self.transport, data)
+        self._become(cast(asyncio.Protocol, self.channel), self.transport, data)
 
     def _become(self, protocol: asyncio.Protocol, transport: asyncio.Transport, data: bytes) -> None:
         """Hands the socket on, with what has come."""
@@ -168,7 +169,7 @@ class Inspector(asyncio.Protocol):
         self.channel = None  # which knows this
         connection = self.serve()
         connection.identity = self.entrance.tls.peer(channel.engine)
-        connection.connection_made(channel)
+        connection.connection_made(cast(asyncio.Transport, channel))
         return cast(asyncio.Protocol, connection)
 
     def _failed(self) -> None:

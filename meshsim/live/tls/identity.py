@@ -14,10 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from meshsim.live.tls.refusal import MALFORMED, WRONG_IDENTITY, RefusedError
-
-TRUST_DOMAIN = "cluster.local"
-PREFIX = f"spiffe://{TRUST_DOMAIN}/ns/default/sa/"
-"""Of every identity: what follows is the service's name."""
+from meshsim.scenario.identity import PREFIX
 
 UNREADABLE = (
     ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.DuplicateExtension,
@@ -26,11 +23,6 @@ UNREADABLE = (
 """What cryptography raises for what it can't read: errors that have no base of their own."""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
-
-
-def uri_of(service: str) -> str:
-    """The identity of a service (or the client)."""
-    return PREFIX + service
 
 
 def service_of(der: bytes) -> str:

@@ -9,8 +9,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from OpenSSL import SSL
-
 PLAINTEXT = "plaintext"
 """No TLS, where the mode is strict."""
 DISABLED = "tls_disabled"
@@ -76,12 +74,8 @@ def verification(error: int) -> str:
     return _BY_ERROR.get(error, MALFORMED)
 
 
-def refusal(error: SSL.Error) -> RefusedError:
-    """What a failure of OpenSSL's was."""
-    if isinstance(error, SSL.SysCallError):
-        return RefusedError(CLOSED)
-    errors = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    text = "; ".join(each[-1] for each in errors)
+def refusal(text: str) -> RefusedError:
+    """What a failure of OpenSSL's was, by its words."""
     return RefusedError(next((reason for words, reason in _BY_WORDS if words in text), GARBAGE), text)
 
 

@@ -83,11 +83,12 @@ class ClientConnection(Framing):
 
     `idle_lost` is called when it ends by the peer's doing while no response is awaited. `answering`: the head
     of the current (or last) response has come. Once the response is whole, it is `reusable` or has been
-    closed.
+    closed. `identity` is whom the upstream's certificate names, nobody without mTLS.
     """
 
     reply: Reply
     state: int
+    identity: str
 
     def __init__(self, idle_lost: Callable[[ClientConnection], None], limits: Limits) -> None:
         super().__init__(limits)
@@ -103,6 +104,7 @@ class ClientConnection(Framing):
         self.line = b""  # the status line of the last response
         self.minor = 0
         self.status = 0
+        self.identity = ""
 
     # Coming and going
 

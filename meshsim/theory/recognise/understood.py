@@ -31,6 +31,8 @@ def keys(*lines: str) -> frozenset[str]:
 
 MESH = keys(
     "mesh: dataplane=none,sidecar preset=none,envoy,istio,linkerd proxy.time proxy.workers push_delay",
+    "mesh.control_plane: debounce debounce_max time workers ordered",  # act with events, which are refused
+    "services.*: startup drain",
     "links.*: latency",
     "services.*: replicas workers queue discipline=fifo holds_worker time errors",
     "services.*: when_abandoned=finish,leave_queue,stop",

@@ -9,7 +9,8 @@ from meshsim.live.identity.pinned import AuthorityTls
 from meshsim.live.identity.server import LIMITS, SigningServer
 from meshsim.live.identity.signer import Signer
 from meshsim.live.identity.signing import new_key, pem, request
-from meshsim.live.identity.tokens import Holder, hashed, new_token
+from meshsim.live.identity.tokens import Holder
+from meshsim.live.secret import hashed, new_token
 from meshsim.live.servers import Listening
 from meshsim.live.tls.entrance import STRICT, Entrance
 from meshsim.mesh.station import Station, WorkerStation

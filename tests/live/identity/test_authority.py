@@ -10,8 +10,8 @@ from meshsim.live.child import Spec
 from meshsim.live.identity.answers import AnswerError, read_answer
 from meshsim.live.identity.pinned import AuthorityTls
 from meshsim.live.identity.signing import pem
-from meshsim.live.identity.tokens import hashed, new_token
-from meshsim.live.roles import authority as authority_role
+from meshsim.live.roles.control_plane import ControlPlane
+from meshsim.live.secret import hashed, new_token
 from meshsim.live.wire import Limits
 from meshsim.scenario import loads
 from tests.live.identity.authority import Wisher, authority
@@ -196,13 +196,21 @@ async def test_who_has_gone_leaves_the_queue():
 
 
 @live
-async def test_it_listens_for_this_machine_alone():
+async def test_it_listens_for_this_machine_alone(tmp_path):
     scenario = loads("name: a\nduration: 1s\nload: [{to: b, rate: 1/s}]\nservices: {b: {time: 1ms}}\n"
                      "mesh: {dataplane: sidecar, mtls: {}}\n")  # fmt: skip
-    role = authority_role.Authority(Spec("authority", "the mesh", scenario, 1, "0.0.0.0", False, None))
+    ports = dict.fromkeys(("following", "pages", "authority"), 0)
+    told = {"journal": str(tmp_path / "j"), "ports": ports, "tokens": {}, "inclusive": True}
+    control = {**told, "secret": "s", "elastic": True}
+    role = ControlPlane(
+        Spec("control_plane", "the mesh", scenario, 1, "0.0.0.0", False, None, control=control)
+    )
     said = await role.listen()
     assert said["host"] == "127.0.0.1"
-    assert [each.getsockname()[0] for each in role.listening.server.sockets] == ["127.0.0.1"]
+    role.start(0.0)
+    await asyncio.sleep(0.01)
+    for listening in (role.authority.listening, role.following, role.pages):
+        assert [each.getsockname()[0] for each in listening.server.sockets] == ["127.0.0.1"]
     role.close()
 
 

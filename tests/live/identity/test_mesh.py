@@ -14,7 +14,8 @@ from meshsim.errors import MeshsimError
 from meshsim.lab.live import run_live
 from meshsim.lab.outsider import hand_out
 from meshsim.live import launch
-from meshsim.live.launch import LiveMesh, Options
+from meshsim.live.launch import LiveMesh
+from meshsim.live.options import Options
 from meshsim.scenario import loads
 from tests.live.processes import gone, traces
 

@@ -19,9 +19,10 @@ from meshsim.live.identity.signing import (
     read_request,
     request,
 )
-from meshsim.live.tls.identity import service_of, uri_of
+from meshsim.live.tls.identity import service_of
 from meshsim.live.tls.refusal import RefusedError
 from meshsim.live.tls.trust import issued_by
+from meshsim.scenario.identity import uri_of
 
 NOW = 1_800_000_000.4
 

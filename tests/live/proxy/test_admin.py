@@ -78,7 +78,7 @@ async def test_requests_are_counted_with_istios_labels() -> None:
         client = await rig.client()
         for _ in range(3):
             await client.ask("POST", body=b"12345")
-        told = await samples(rig)
+        told = [sample for sample in await samples(rig) if sample.name.startswith("istio_")]
         names = {re.sub("_(bucket|sum|count)$", "", sample.name) for sample in told}
         assert names == {
             "istio_requests_total", "istio_request_duration_milliseconds", "istio_request_bytes",
@@ -95,6 +95,26 @@ async def test_requests_are_counted_with_istios_labels() -> None:
             if sample.name == "istio_request_bytes_sum"
         }
         assert received == {"200": 10.0, "404": 5.0}
+
+
+@live
+async def test_clusters_are_counted_by_envoys_names() -> None:
+    busy = answers(503)
+    policy = {"retries": {"attempts": 2, "backoff": {"base": "0s"}}}
+    async with proxied(Upstream(in_turn(busy, busy, answers(), answers())), policy=policy) as rig:
+        for _ in range(2):
+            await rig.ask()
+        text = (await page(rig, "/stats/prometheus"))[1].decode()
+        told = dict(line.split(" ") for line in text.splitlines() if '{envoy_cluster_name="cart"' in line)
+        assert told == {
+            'envoy_cluster_upstream_rq_total{envoy_cluster_name="cart"}': "4",
+            'envoy_cluster_upstream_rq_retry{envoy_cluster_name="cart"}': "2",
+            'meshsim_cluster_upstream_rq_hedge{envoy_cluster_name="cart"}': "0",
+            'envoy_cluster_outlier_detection_ejections_enforced_total{envoy_cluster_name="cart"}': "0",
+            'envoy_cluster_outlier_detection_ejections_active{envoy_cluster_name="cart"}': "0",
+            'envoy_cluster_upstream_rq_active{envoy_cluster_name="cart"}': "0",
+            'envoy_cluster_upstream_rq_pending_active{envoy_cluster_name="cart"}': "0",
+        }
 
 
 @live

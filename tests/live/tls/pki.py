@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from meshsim.live.tls.context import Credentials
-from meshsim.live.tls.identity import uri_of
+from meshsim.scenario.identity import uri_of
 
 SIGNS = (True, *[False] * 8)
 CERTIFIES = (*[False] * 5, True, True, False, False)

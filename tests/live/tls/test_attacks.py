@@ -15,8 +15,8 @@ from OpenSSL import SSL
 
 from meshsim.live.tls import refusal
 from meshsim.live.tls.context import Credentials
-from meshsim.live.tls.identity import uri_of
 from meshsim.live.wire import Limits
+from meshsim.scenario.identity import uri_of
 from tests.live.proxy.ends import HOST, settle
 from tests.live.proxy.rig import live
 from tests.live.tls.mesh import Pair, pair

@@ -12,6 +12,7 @@ from OpenSSL import SSL
 
 from meshsim.live.tls import refusal
 from meshsim.live.tls.channel import Channel
+from meshsim.live.tls.engine import Engine
 from meshsim.live.tls.entrance import Inspector
 from meshsim.live.wire import ClientConnection, ServerConnection
 from tests.live.proxy.ends import HOST, settle
@@ -123,7 +124,7 @@ async def besiege(size: int) -> None:
 @live
 async def test_nothing_of_a_connection_stays() -> None:
     """Neither of one that was closed, nor of one that was refused."""
-    kinds = (Channel, Inspector, ClientConnection, ServerConnection, SSL.Connection, SSL.Context)
+    kinds = (Channel, Inspector, ClientConnection, ServerConnection, Engine, SSL.Context)
     async with pair(policies=ONCE) as mesh:
         other = Authority("root 1")
         bad = other.leaf("client", roots=[mesh.authority])

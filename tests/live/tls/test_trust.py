@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from meshsim.live.tls import refusal, trust
-from meshsim.live.tls.identity import uri_of
 from meshsim.live.tls.refusal import RefusedError
 from meshsim.live.tls.trust import Trust
+from meshsim.scenario.identity import uri_of
 from tests.live.tls.pki import SIGNS, Authority, key
 
 ROOT = Authority()

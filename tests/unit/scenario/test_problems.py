@@ -417,7 +417,11 @@ EVENTS = [
     ("{at: 1s, service: c, slow: 2}", ".service", "no service 'c'"),
     ("{at: 1s, service: client, slow: 2}", ".service", "the client can't be called"),
     ("{at: 1s, servce: a, slow: 2}", ".servce", "did you mean service?"),
-    ("{at: 1s, service: a}", "", "nothing happens to the service (write slow, errors or down)"),
+    (
+        "{at: 1s, service: a}",
+        "",
+        "(write slow, errors, down, replicas or restart)",
+    ),
     ("{at: 1s, service: a, down: false}", "", "nothing happens to the service"),
     ("{at: 1s, service: a, loss: 5%}", ".loss", "has no effect on a service"),
     ("{at: 1s, replica: a/0, latency_factor: 5}", ".latency_factor", "has no effect on a replica"),

@@ -128,7 +128,7 @@ class NewService(Service):
 
 
 class NewMesh(Mesh):
-    control_plane: str = ""
+    gateway: str = ""
 
 
 class NewLink(Link):
@@ -144,7 +144,7 @@ class NewLoad(Load):
     [
         ({"policies": {"cart": NewPolicy.model_construct(mirror="v2")}}, "policies.cart.mirror"),
         ({"services": {"cart": NewService.model_construct(mirrored=True)}}, "services.cart.mirrored"),
-        ({"mesh": NewMesh.model_construct(control_plane="slow")}, "mesh.control_plane"),
+        ({"mesh": NewMesh.model_construct(gateway="slow")}, "mesh.gateway"),
         ({"links": {"default": NewLink.model_construct(jitter=1.0)}}, "links.default.jitter"),
         ({"load": (NewLoad.model_construct(to="cart", rate=1.0, zone="z1"),)}, "load[0].zone"),
         ({"load": (NewLoad.model_construct(to="cart", users=1, zone="z1"),)}, "load[0].zone"),

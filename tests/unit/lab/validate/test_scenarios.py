@@ -7,6 +7,7 @@ import pytest
 
 from meshsim.lab.validate import validate
 from meshsim.scenario import load
+from meshsim.scenario.topology import Topology
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_live import Fake
@@ -36,6 +37,8 @@ SHOWN = {
     "retries": ("edges.client -> backend.retries", 300),
     "retry-budget": ("failures.UO", 300),
     "short-connections": ("edges.client -> backend.connections.max_requests", 100),
+    "rolling-restart": ("failures.UF", 20),
+    "scale-out": ("attempts.total", 900),
     "slow-replica": ("attempts.total", 2000),
 }
 HOPS, BUSY, PROCESSES = 250.0, 0.7, 12
@@ -65,7 +68,7 @@ def test_two_cores_can_run_it(file: Path) -> None:
     summary = result.simulation.summary
     assert summary["attempts"]["total"] / summary["measured"] <= HOPS
     assert all((each["utilisation"] or 0.0) <= BUSY for each in summary["services"].values())
-    replicas = sum(len(each["replicas"]) for each in summary["services"].values())
+    replicas = sum(Topology(scenario).replica_count(service) for service in scenario.services)
     assert 2 * replicas + 2 <= PROCESSES
     assert (scenario.mesh.dataplane, scenario.links) == ("sidecar", {})
     assert scenario.duration <= 40

@@ -1,0 +1,54 @@
+"""The verb ``export otlp``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Exit, Option
+
+from meshsim.cli import options
+from meshsim.cli.app import MISSED, example, reporting_errors, say, show
+from meshsim.cli.export import export
+
+
+@export.command(epilog=example("meshsim export otlp out --to http://127.0.0.1:4318"))
+def otlp(
+    run: Annotated[Path, Argument(metavar="RUN_DIR", help="What run --out or live --out has written.")],
+    to: Annotated[
+        str | None, Option(metavar="URL", help="Send to this OTLP receiver instead of writing files.")
+    ] = None,
+    out: Annotated[
+        Path | None, Option(metavar="DIR", help="Folder for the files; RUN_DIR if not given.")
+    ] = None,
+    form: Annotated[
+        str,
+        Option(
+            "--form",
+            metavar="NAME",
+            help="Of files: protobuf, or json (a line a batch).",
+            autocompletion=lambda: ["protobuf", "json"],
+        ),
+    ] = "protobuf",
+    as_json: options.AsJson = False,
+) -> None:
+    """Export the spans of a run as OpenTelemetry traces.
+
+    Times of a live run are those at which it ran. A simulation is shown as if it had ended when its results
+    were saved. Exit with 1 if the receiver did not take all spans.
+    """
+    with reporting_errors(as_json):
+        from meshsim.lab.traces import export_otlp  # noqa: PLC0415
+
+        sent, written = export_otlp(run, to=to, out=out, form=form)
+    if as_json:
+        print(json.dumps({"traces": None if sent is None else sent.as_dict(), "files": [*map(str, written)]}))
+    elif sent is None:
+        show(f"Written: {', '.join(map(str, written))}")
+    else:
+        show(f"Sent {sent.sent:,} spans to {sent.url}")
+    if sent is not None:
+        for words in sent.words():
+            say(words)
+        raise Exit(MISSED if sent.words() else 0)

@@ -1,0 +1,154 @@
+"""Changes a mesh that runs: finds it, asks its control plane, and waits until all have what is wanted."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from meshsim.errors import MeshsimError, ScenarioError, shown
+from meshsim.live import Message
+from meshsim.live.folders import notes
+from meshsim.measure.result import Result
+from meshsim.scenario.document import parse_value
+from meshsim.scenario.overrides import SET, plain
+
+MARGIN = 5.0
+"""How much longer than an order may take its answer is waited for, s."""
+AGAIN = 0.1
+"""Until a control plane that was not there is asked again, s."""
+TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """A mesh that runs: the `url` of its control plane, the name of its `scenario`, its launcher's `pid`."""
+
+    url: str
+    scenario: str
+    pid: int
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Steered(Result):
+    """What became of a change.
+
+    Attributes:
+        version: of the configuration that brings it; None if it has not got so far.
+        proxies: so many have it in force.
+        missing: by proxy, why it has not.
+        replicas: the replicas that there are by now, where they were scaled.
+    """
+
+    version: int | None
+    proxies: int
+    missing: dict[str, str]
+    replicas: list[str] | None = None
+
+
+def running() -> list[Mesh]:
+    """This user's meshes that run."""
+    return [Mesh(note["url"], note["scenario"], note["pid"], note["token"]) for note in notes()]
+
+
+def find(which: str | None = None) -> Mesh:
+    """The one mesh that is meant: by the URL of its control plane, or its scenario's name; or the only one.
+
+    MeshsimError: there is none, or several.
+    """
+    meshes = running()
+    wanted = "" if which is None else which.rstrip("/")
+    found = [each for each in meshes if which is None or wanted in (each.url, each.scenario)]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(f"{each.scenario or 'mesh'} at {each.url}" for each in meshes)
+    if not meshes:
+        raise MeshsimError("no mesh of yours runs; start one with meshsim live SCENARIO, in another terminal")
+    if not found:
+        raise MeshsimError(f"no mesh of yours is called {shown(which)}, or has that URL; there are {listed}")
+    raise MeshsimError(f"several meshes run: {listed}; choose one with --mesh and its URL")
+
+
+def set_live(
+    settings: Mapping[str, object] | list[str], *, mesh: str | None = None, timeout: float = TIMEOUT
+) -> Steered:
+    """Sets values in a mesh that runs, as a `set` event of its scenario would.
+
+    Args:
+        settings: values by dotted key, or ``"key=value"`` texts, whose values are read as YAML.
+        mesh: the URL of its control plane, or its scenario's name; None: the only one.
+        timeout: how long it may take until every proxy has answered, s.
+
+    Raises:
+        MeshsimError: there is no such mesh; the keys can't be set, or not so, and nothing has changed.
+    """
+    pairs = settings if isinstance(settings, Mapping) else dict(map(_pair, settings))
+    if not pairs:
+        raise MeshsimError("nothing to set; write KEY=VALUE, such as policies.cart.timeout=300ms")
+    values = {
+        key: parse_value(value, SET) if isinstance(value, str) else value for key, value in pairs.items()
+    }
+    return _order(find(mesh), "/set", {"set": {key: plain(value) for key, value in values.items()}}, timeout)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ScenarioError.at(
+            SET, 0, f"{shown(text)} has no =", "write KEY=VALUE, such as policies.cart.timeout=1s"
+        )
+    return key.strip(), value
+
+
+def scale_live(
+    service: str, replicas: int, *, version: str | None = None, mesh: str | None = None,
+    timeout: float = TIMEOUT,
+) -> Steered:  # fmt: skip
+    """Has a service, or one version of it, have so many replicas from now on.
+
+    Returns when those that come are ready, and every proxy knows who is there; those that leave may still
+    drain. Arguments and errors are otherwise those of `set_live`.
+    """
+    order = {"service": service, "replicas": replicas, "version": version}
+    return _order(find(mesh), "/scale", order, timeout)
+
+
+def _order(mesh: Mesh, page: str, order: Message, timeout: float) -> Steered:
+    """Asks the control plane, again if it dies meanwhile: what is asked for twice is the same."""
+    deadline = time.monotonic() + timeout
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            status, answer = _ask(mesh, page, {**order, "timeout": max(left, AGAIN)}, max(left, 0.0) + MARGIN)
+            break
+        except (OSError, http.client.HTTPException) as error:
+            if mesh not in running():
+                raise MeshsimError(f"the mesh whose control plane was at {mesh.url} has ended") from None
+            if left <= 0.0:
+                why = f"the control plane at {mesh.url} does not answer: {error or type(error).__name__}"
+                raise MeshsimError(why) from None
+            time.sleep(AGAIN)
+    if "error" in answer:
+        raise MeshsimError(str(answer["error"]))
+    if status not in (200, 409, 504):
+        raise MeshsimError(f"what answers at {mesh.url} is no control plane of meshsim (status {status})")
+    return Steered(answer["version"], answer["proxies"], answer["missing"], answer.get("replicas"))
+
+
+def _ask(mesh: Mesh, page: str, order: Message, patience: float) -> tuple[int, Message]:
+    where = urlsplit(mesh.url)
+    with closing(http.client.HTTPConnection(where.hostname or "", where.port, timeout=patience)) as line:
+        headers = {"authorization": f"Bearer {mesh.token}", "content-type": "application/json"}
+        line.request("POST", page, json.dumps(order), headers)
+        response = line.getresponse()
+        data = response.read()
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        answer = {}
+    return response.status, answer if isinstance(answer, dict) else {}

@@ -1,0 +1,100 @@
+"""What the control plane knows of its mesh, and publishes: a `Publisher` that outlives its process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshsim.live import Message
+from meshsim.live.control.journal import Journal
+from meshsim.live.control.messages import Endpoint, Endpoints, Update
+from meshsim.mesh.control_plane import ControlPlane, Push
+from meshsim.scenario.model import Event, Scenario
+from meshsim.scenario.push import Publisher
+from meshsim.scenario.topology import Topology
+
+
+class Memory(Publisher):
+    """What is wanted of a mesh, each version that was pushed, and where its replicas are.
+
+    Each version, each event of the scenario that has set something and each change from outside is written
+    down, and is there again for the process that takes over.
+
+    Attributes:
+        places: where each replica is, or was, by number.
+        present: of each service, the numbers of those that are endpoints now.
+        done: numbers of the scenario's events that have set what they set.
+    """
+
+    def __init__(self, scenario: Scenario, journal: Journal) -> None:
+        self.journal = journal
+        self.places: dict[int, Endpoint] = {}
+        self.present: dict[str, tuple[int, ...]] = Topology(scenario).endpoints_at_start
+        self.done: set[int] = set()
+        self._known = True  # what is published is written down already
+        self._config: tuple[int, Mapping[str, Any]] = -1, {}  # the last that was made, and of which version
+        super().__init__(scenario, lambda: self.present)
+        last = -1
+        for fact in journal.facts:
+            if "set" in fact:
+                event = Event.model_validate({"at": "0s", "set": fact["set"]})
+                last = self._append(event.model_copy(update={"at": fact["at"]}))
+            elif "event" in fact:
+                last = fact["event"]
+                self.done.add(last)
+        if last >= 0:
+            super().set(last)
+        newest = max(journal.found("version"), default=0)
+        for version in range(1, newest + 1):
+            super().publish(version)
+        self._known = False
+
+    def resume(self, plane: ControlPlane) -> None:
+        """Has a new control plane go on with the version of the one before it."""
+        plane.pushes += [Push(version, 0.0, 0.0) for version in range(1, len(self.versions))]
+        plane.version = len(self.versions) - 1
+
+    def publish(self, version: int) -> None:
+        if version and not self._known:
+            self.journal.add({"version": version})
+        super().publish(version)
+
+    def set(self, number: int) -> None:
+        self.journal.add({"event": number})
+        self.done.add(number)
+        super().set(number)
+
+    def change(self, event: Event) -> None:
+        """What an event from outside sets is wanted from now on."""
+        self.journal.add({"set": event.set, "at": event.at})
+        super().set(self._append(event))
+
+    def _append(self, event: Event) -> int:
+        self.scenario = self.scenario.model_copy(update={"events": (*self.scenario.events, event)})
+        return len(self.scenario.events) - 1
+
+    # Where replicas are
+
+    def learn(self, message: Message) -> None:
+        """What the launcher says of replicas: `places` of new ones, `endpoints` of all services."""
+        self.places |= {place["number"]: Endpoint.of(place) for place in message.get("places", ())}
+        if "endpoints" in message:
+            self.present = {service: tuple(some) for service, some in message["endpoints"].items()}
+
+    def update(self, version: int, part: int, nonce: str, services: frozenset[str]) -> Update:
+        """A version for a proxy that calls some services."""
+        configuration = self.versions[version]
+        endpoints: Endpoints = {
+            service: [self.places[number] for number in configuration.endpoints[service]]
+            for service in sorted(services)
+        }
+        if self._config[0] != version:
+            self._config = version, configuration.scenario.pushable()
+        return Update(version, part, nonce, self._config[1], configuration.nacked, endpoints)
+
+    def endpoints_now(self) -> dict[str, list[str]]:
+        """The names of the endpoints of each service."""
+        return {
+            service: [self.places[number].name for number in some if number in self.places]
+            for service, some in self.present.items()
+        }

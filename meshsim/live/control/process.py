@@ -1,0 +1,197 @@
+"""The launcher's side of the control plane: its process, its ports, who may speak to it, and its next life.
+
+The launcher keeps the ports: a socket that is only bound has each as long as the mesh lives, so that the next
+process listens where the last one did.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from meshsim.live import Message
+from meshsim.live.control.messages import Following
+from meshsim.live.folders import NOTE
+from meshsim.live.identity.enrolment import Enrolment
+from meshsim.live.processes import Member
+from meshsim.live.secret import hashed, new_token
+from meshsim.live.servers import bound
+from meshsim.scenario.topology import CLIENT_PROXY, Proxy, Topology
+
+LOOPBACK = "127.0.0.1"
+PORTS = ("following", "pages", "authority")
+OUTSIDER = "outsider"
+"""Who else may have a certificate: that of the client."""
+SHORT_LIFE, WAIT_FIRST, WAIT_MOST = 1.0, 0.05, 5.0
+"""A process that has lived shorter than this is followed by the next one after a wait, s, that doubles."""
+JOURNAL = "control-plane.journal"
+
+Fork = Callable[[Message], Member]
+"""Starts the process, with what it is to know."""
+
+
+class ControlProcess:
+    """The control plane of one mesh, whichever process it is at the moment.
+
+    Attributes:
+        member: the process; None between two of them.
+        root: of its own certificate, PEM; empty without mTLS.
+        enrolments: how to ask for certificates, by proxy; `OUTSIDER` is one more client.
+        deaths: how often it has died.
+    """
+
+    def __init__(
+        self, topology: Topology, folder: Path, fork: Fork, *, inclusive: bool, elastic: bool
+    ) -> None:
+        self.folder = folder
+        self.member: Member | None = None
+        self.root = ""
+        self.deaths = 0
+        self.enrolments: dict[str, Enrolment] = {}
+        self._fork = fork
+        self._inclusive = inclusive
+        self._elastic = elastic
+        self._told = False
+        self._mtls = topology.scenario.mesh.mtls is not None
+        self._bound = {name: bound(socket.AF_INET, (LOOPBACK, 0)) for name in PORTS}
+        self._secret = secrets.token_urlsafe(32)
+        self._tokens: dict[str, str] = {}  # of streams, by proxy
+        self._enrolled: dict[str, tuple[str, tuple[int, str]]] = {}  # first token, and whose
+        self._proxies: dict[str, Message] = {}
+        self._began = 0.0
+        self._wait = WAIT_FIRST
+        self._again: float | None = None
+        for proxy in topology.proxies:
+            if not any(replica.added for replica in proxy.replicas):
+                self.admit(proxy)
+        if self._mtls:
+            self._enrolled[OUTSIDER] = new_token(), self._enrolled[CLIENT_PROXY][1]
+
+    def ports(self) -> dict[str, int]:
+        """Where it listens."""
+        return {name: each.getsockname()[1] for name, each in self._bound.items()}
+
+    @property
+    def pid(self) -> int:
+        """Of its process; 0 between two of them."""
+        return 0 if self.member is None else self.member.pid
+
+    @property
+    def url(self) -> str:
+        """Where its pages are."""
+        return f"http://{LOOPBACK}:{self.ports()['pages']}"
+
+    # ---- who may speak to it ------------------------------------------------------------------------
+
+    def admit(self, proxy: Proxy) -> Message:
+        """One more proxy will follow it; what it is to be told of that."""
+        (caller,) = proxy.callers
+        token = self._tokens[proxy.name] = new_token()
+        said = {"number": proxy.number, "token": hashed(token), "caller": caller}
+        self._proxies[proxy.name] = said
+        told: Message = {"proxies": {proxy.name: said}}
+        if proxy.identified:
+            first = new_token()
+            self._enrolled[proxy.name] = first, (proxy.number, caller)
+            told["tokens"] = {hashed(first): (proxy.number, caller)}
+            self._enrol(proxy.name)
+        return told
+
+    def dismiss(self, name: str) -> Message:
+        """A proxy has gone for good; what it is to be told of that."""
+        self._proxies.pop(name, None)
+        return {"gone": [name]}
+
+    def following(self, name: str) -> Following:
+        """How a proxy finds it."""
+        return Following((LOOPBACK, self.ports()["following"]), self.root, self._tokens[name])
+
+    def _enrol(self, name: str) -> None:
+        if self.root:
+            address = LOOPBACK, self.ports()["authority"]
+            self.enrolments[name] = Enrolment(address, self.root, self._enrolled[name][0])
+
+    # ---- its process --------------------------------------------------------------------------------
+
+    def start(self) -> Member:
+        """Starts its process."""
+        self._began = time.monotonic()
+        self._again = None
+        told = {
+            "ports": self.ports(),
+            "journal": str(self.folder / JOURNAL),
+            "tokens": {hashed(token): owner for token, owner in self._enrolled.values()},
+            "inclusive": self._inclusive,
+            "secret": self._secret,
+            "elastic": self._elastic,
+        }
+        self.member = self._fork({"control": told})
+        return self.member
+
+    def listens(self, said: Message) -> None:
+        """It has bound its ports."""
+        self.root = said["root"]
+        for name in self._enrolled:
+            self._enrol(name)
+
+    def everything(self, more: Message) -> Message:
+        """All that it has to know before it begins; `more` is of replicas."""
+        return {"proxies": self._proxies, **more}
+
+    def tell_everything(self, message: Message) -> None:
+        """Tells it all that there is by now; from here on it hears what changes."""
+        assert self.member is not None, "it listens"
+        self.member.send(message)
+        self._told = True
+
+    def tell(self, message: Message) -> None:
+        """Tells it something, if it is there; one that is not will be told everything."""
+        if self.member is not None and self._told:
+            self.member.send(message)
+
+    def died(self) -> None:
+        """Its process has ended: another follows, at once if it has lived long enough."""
+        self.deaths += 1
+        self.member = None
+        self._told = False
+        now = time.monotonic()
+        long = now - self._began >= SHORT_LIFE
+        self._wait = WAIT_FIRST if long else min(2 * self._wait, WAIT_MOST)
+        self._again = now if long else now + self._wait
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for the next process."""
+        return self._again is not None and time.monotonic() >= self._again
+
+    # ---- for others ---------------------------------------------------------------------------------
+
+    def announce(self, about: Message) -> None:
+        """Leaves a note of how to speak to it, which whoever owns the mesh can read."""
+        note = self.folder / f".{NOTE}"
+        data: Any = {"url": self.url, "token": self._secret, **about}
+        file = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(file, json.dumps(data).encode())
+        finally:
+            os.close(file)
+        note.rename(self.folder / NOTE)
+
+    def close(self) -> None:
+        """Gives its ports back."""
+        for each in self._bound.values():
+            each.close()
+
+
+def places(found: Iterable[tuple[Any, tuple[str, int]]]) -> list[Message]:
+    """Where replicas are, as the control plane is told."""
+    return [
+        {"number": each.number, "name": each.name, "version": each.version, "host": host, "port": port}
+        for each, (host, port) in found
+    ]

@@ -1,0 +1,181 @@
+"""The control plane's end of the streams: who follows it, what each is sent, and what each has answered.
+
+A proxy shows a token of its own, which the launcher has given it; whoever has none is refused, and counted.
+When a proxy comes again, the newer stream takes the place of the older.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, final
+
+from meshsim.live import Message
+from meshsim.live.clock import LiveClock
+from meshsim.live.control.lines import Lines, Listener
+from meshsim.live.control.messages import Hello, MessageError, Update, number, word
+from meshsim.live.secret import hashed
+from meshsim.live.troubles import trouble
+from meshsim.mesh.control_plane import ControlPlane, Subscriber, Subscription
+
+if TYPE_CHECKING:
+    pass
+
+SAID_BYTES = 64 << 10
+"""Of what a proxy says, at most."""
+
+Make = Callable[["Follower", int, int, str], Update]
+"""Makes the update of a version, and a part, for a proxy; the last is its nonce."""
+
+
+@final
+class Follower(Subscriber):
+    """A proxy that follows the control plane, whether or not there is a stream at this moment.
+
+    Attributes:
+        name, number: the proxy's.
+        stream: None where there is none.
+        acked: the newest version that it has taken.
+        nack: what it has refused last, and is not mended yet: version and reason.
+        missed: whether something that was for it may not have come.
+    """
+
+    subscription: Subscription
+
+    def __init__(self, streams: Streams, name: str, number: int) -> None:
+        self.streams = streams
+        self.name = name
+        self.number = number
+        self.stream: Lines | None = None
+        self.acked = -1
+        self.nack: tuple[int, str] | None = None
+        self.missed = False
+        self.sent: dict[str, int] = {}
+
+    def deliver(self, subscription: Subscription, version: int, part: int, now: float) -> None:
+        nonce = secrets.token_hex(8)
+        update = self.streams.make(self, version, part, nonce)
+        if self.stream is None or not self.stream.send(update.message()):
+            self.missed = True
+            return
+        self.sent[nonce] = version
+
+    def answered(self, message: Message, now: float) -> None:
+        """It says ack, or nack; MessageError for anything else."""
+        good = "ack" in message
+        nonce, newest = word(message, "ack" if good else "nack"), number(message, "version", -1)
+        version = self.sent.pop(nonce, None)
+        if version is None:
+            raise MessageError("it answers what it was not sent")
+        if good:
+            self.acked = max(self.acked, newest)
+            if self.nack is not None and self.nack[0] <= newest:
+                self.nack = None
+        else:
+            self.nack = version, word(message, "error")
+        answered = newest if good else max(newest, version)
+        self.streams.plane.answered(self.subscription, answered, good, now)
+        self.streams.noted()
+
+    def in_force(self, version: int) -> bool:
+        """Whether it has taken a version, or a newer one."""
+        return self.acked >= version
+
+    def refuses(self, version: int) -> bool:
+        """Whether it has refused a version, or a newer one."""
+        return self.nack is not None and self.nack[0] >= version
+
+    def why(self, version: int) -> str:
+        """Why it has not taken a version."""
+        if self.nack is not None and self.refuses(version):
+            return f"it refuses version {self.nack[0]}: {self.nack[1]}"
+        return "it is not connected" if self.stream is None else f"it has version {self.acked}"
+
+
+@final
+class Streams(Listener):
+    """The streams to all proxies of a mesh.
+
+    Attributes:
+        followers: by name of the proxy.
+        refused: streams that were ended, by reason.
+        noted: is called whenever a proxy has answered, or has come or gone.
+    """
+
+    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make) -> None:
+        self.clock = clock
+        self.plane = plane
+        self.make = make
+        self.followers: dict[str, Follower] = {}
+        self.refused: Counter[str] = Counter()
+        self.noted: Callable[[], None] = lambda: None
+        self._tokens: dict[str, str] = {}
+        self._known: dict[Lines, Follower] = {}
+
+    def protocol(self) -> Lines:
+        """What a new connection becomes."""
+        return Lines(self, SAID_BYTES)
+
+    def add(self, name: str, number: int, digest: str) -> Follower:
+        """Takes note of a proxy and the hash of its token."""
+        self._tokens[digest] = name
+        follower = self.followers[name] = Follower(self, name, number)
+        return follower
+
+    def remove(self, name: str) -> None:
+        """A proxy has gone for good."""
+        follower = self.followers.pop(name, None)
+        if follower is None:
+            return
+        self._tokens = {digest: each for digest, each in self._tokens.items() if each != name}
+        self.plane.disconnect(follower.subscription)
+        if follower.stream is not None:
+            follower.stream.close()
+        self.noted()
+
+    # What comes
+
+    def heard(self, stream: Lines, message: Message) -> None:
+        follower = self._known.get(stream)
+        try:
+            if follower is None:
+                self._greet(stream, Hello.of(message))
+            else:
+                follower.answered(message, self.clock.now())
+        except MessageError as error:
+            self.refused[str(error)] += 1
+            trouble(f"the control plane has ended a stream: {error}")
+            stream.give_up(str(error))
+
+    def _greet(self, stream: Lines, hello: Hello) -> None:
+        """A proxy says who it is."""
+        if self._tokens.get(hashed(hello.token)) != hello.proxy:
+            raise MessageError("an unknown token")
+        follower = self.followers[hello.proxy]
+        if hello.version > self.plane.version:
+            trouble("a proxy has a version that this control plane has not made")
+        before, follower.stream = follower.stream, stream
+        self._known[stream] = follower
+        if before is not None:
+            before.close()
+        now = self.clock.now()
+        if not follower.subscription.connected:
+            self.plane.connect(follower.subscription, None, now)
+        elif follower.missed and hello.version < self.plane.version:
+            self.plane.repeat(follower.subscription, now)
+        else:
+            follower.acked = max(follower.acked, hello.version)
+        follower.missed = False
+        self.noted()
+
+    def lost(self, stream: Lines, why: str) -> None:
+        follower = self._known.pop(stream, None)
+        if follower is None:
+            if why:
+                self.refused[why] += 1
+        elif follower.stream is stream:
+            follower.stream = None
+            follower.missed = follower.missed or bool(follower.sent)
+            follower.sent.clear()
+            self.noted()

@@ -1,0 +1,46 @@
+"""What those parts need of a live mesh that its launcher is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from meshsim.live import Address, Message
+from meshsim.live.control.process import ControlProcess
+from meshsim.live.intercept.plan import PodPlan
+from meshsim.live.processes import Keeper, Member, Process
+from meshsim.live.proxies import Listeners, Proxies
+from meshsim.scenario import model
+from meshsim.scenario.topology import Replica, Topology
+
+
+class Launcher(Protocol):
+    """A mesh, as its cluster needs it."""
+
+    topology: Topology
+    scenario: model.Scenario
+    listeners: dict[str, Listeners]
+    apps: dict[str, Address]
+    base: float
+    control: ControlProcess
+    keeper: Keeper
+    pods: PodPlan
+
+    @property
+    def proxies(self) -> Proxies:
+        """Of the mesh."""
+
+    def fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
+        """Starts a process of our own."""
+
+    def run_program(self, place: Replica) -> Process:
+        """Starts a program of the user's own."""
+
+    def members_of(self, id_: str) -> list[Member]:
+        """The processes of a replica that are ours."""
+
+    def addresses(self, role: str, id_: str) -> Message:
+        """What a process has to know."""
+
+    def reached_at(self) -> dict[str, Address]:
+        """Where callers reach each replica."""

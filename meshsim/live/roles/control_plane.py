@@ -1,0 +1,290 @@
+"""The process of the control plane: one of a mesh, and the only one that can sign.
+
+It holds what is wanted, sends it to the proxies that follow it, and signs their certificates. When it is
+killed the launcher starts another in its place, on the same ports, which goes on from the journal. Its first
+act is to push all that is wanted once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.errors import MeshsimError
+from meshsim.live import Address, Message
+from meshsim.live.child import Addresses, Role, Spec
+from meshsim.live.clock import LiveClock
+from meshsim.live.control.journal import Journal
+from meshsim.live.control.memory import Memory
+from meshsim.live.control.messages import Update
+from meshsim.live.control.orders import Order, Orders, changed
+from meshsim.live.control.pages import Pages
+from meshsim.live.control.server import Follower, Streams
+from meshsim.live.servers import Listening
+from meshsim.live.wire import Handler
+from meshsim.measure.exposition import Metric
+from meshsim.measure.exposition import page as exposition
+from meshsim.measure.pilot import control_plane_metrics
+from meshsim.mesh.control_plane import Push
+from meshsim.mesh.disruption import Disruption
+from meshsim.mesh.proxy import proxy_key
+from meshsim.scenario import model
+from meshsim.scenario.events import ControlPlaneOutage, on_clock
+from meshsim.scenario.push import Change, control_plane
+from meshsim.scenario.topology import Topology
+
+if TYPE_CHECKING:
+    from meshsim.live.identity.authority import CertificateAuthority
+
+LOOPBACK = "127.0.0.1"
+"""Where it listens, wherever proxies do: nobody from elsewhere has business with it."""
+
+
+class ControlPlane(Role):
+    """The control plane of a mesh.
+
+    The launcher tells it (`Spec.control`, and as the mesh runs) which `proxies` there are, with number and
+    hash of the token of each; where replicas are: `places`; who the `endpoints` of each service are.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        told = spec.control
+        scenario = spec.scenario
+        self.clock = LiveClock(asyncio.get_event_loop(), ideal=True)
+        self.topology = Topology(scenario)
+        self.journal = Journal(Path(told["journal"]))
+        self.memory = Memory(scenario, self.journal)
+        self.plane = control_plane(self.topology, self.clock, self.memory)
+        self.memory.resume(self.plane)
+        self.resumed = self.plane.version  # as the process before this one left it
+        self.streams = Streams(self.clock, self.plane, self._make)
+        self.calls: dict[str, frozenset[str]] = {}
+        self.admins: dict[str, Address] = {}
+        self.authority: CertificateAuthority | None = None
+        if scenario.mesh.mtls is not None:
+            from meshsim.live.identity.authority import CertificateAuthority  # noqa: PLC0415 - an extra
+
+            self.authority = CertificateAuthority(
+                scenario.mesh.mtls, self.clock, self.journal, told["tokens"], spec.seed, told["inclusive"]
+            )
+        self.target = self.plane.version  # the version that brings all changes until now
+        self.orders = Orders(told["secret"], self._do, self.streams.followers.values)
+        self.streams.noted = self.orders.noted
+        self.following = Listening(Handler(), entrance=self._entrance(), serve=self.streams.protocol)
+        self.pages = Listening(Pages(self.report, self.orders, self.admins, self.own_page))
+        self.scaling: dict[int, Order] = {}
+        self._scalings = 0
+
+    def _entrance(self) -> Any:
+        """What secures the streams, where there is mTLS."""
+        if self.authority is None:
+            return None
+        from meshsim.live.tls.entrance import STRICT, Entrance  # noqa: PLC0415 - OpenSSL
+
+        return Entrance(self.authority.tls, lambda: STRICT)
+
+    # ---- a child's life -----------------------------------------------------------------------------
+
+    async def listen(self) -> dict[str, Any]:
+        ports = self.spec.control["ports"]
+        found: dict[str, Any] = {"host": LOOPBACK, "root": ""}
+        found["pages"] = await self.pages.open(LOOPBACK, ports["pages"])
+        if self.authority is not None:
+            from meshsim.live.identity.signing import pem  # noqa: PLC0415 - an extra
+
+            found["authority"] = await self.authority.listening.open(LOOPBACK, ports["authority"])
+            found["root"] = pem(self.authority.tls.root).decode()
+        return found
+
+    async def connect(self, addresses: Addresses) -> None:
+        self._learn(addresses.control)
+        for follower in self.streams.followers.values():
+            follower.subscription.connected = True
+
+    def start(self, base: float) -> None:
+        self.clock.begin(base)
+        if self.authority is not None:
+            self.authority.begin()
+
+        def changes(number: int, event: model.Event) -> Iterator[Disruption]:
+            if event.set and number not in self.memory.done:
+                yield ScriptedChange(self, number)
+            if event.component == "control_plane" and event.down:
+                yield ControlPlaneOutage(self.plane)
+            if self.authority is not None:
+                yield from self.authority.changes(number, event)
+
+        on_clock(self.clock, self.spec.scenario.events, changes)
+        if self.resumed:  # what is wanted may have changed meanwhile
+            self.plane.push(self.clock.now())
+        opening = self.following.open(LOOPBACK, self.spec.control["ports"]["following"])
+        self._opening = asyncio.get_running_loop().create_task(opening)
+
+    def hear(self, message: Message) -> None:
+        self._learn(message)
+        if "endpoints" in message:
+            self._change()
+        if "scaled" in message:
+            order = self.scaling.pop(message["scaled"], None)
+            if order is not None:
+                self._scaled(order, message)
+
+    def _learn(self, message: Message) -> None:
+        """What the launcher says of proxies and replicas."""
+        self.memory.learn(message)
+        self.admins.update({name: (host, port) for name, (host, port) in message.get("admins", {}).items()})
+        if self.authority is not None:
+            self.authority.admit(message.get("tokens", {}))
+        for name, told in message.get("proxies", {}).items():
+            follower = self.streams.add(name, told["number"], told["token"])
+            key = proxy_key(self.spec.seed, told["number"])
+            follower.subscription = self.plane.subscribe(follower, key, connected=False)
+            self.calls[name] = frozenset(
+                service for caller, service in self.topology.edges if caller == told["caller"]
+            )
+        for name in message.get("gone", ()):
+            self.streams.remove(name)
+            self.calls.pop(name, None)
+            self.admins.pop(name, None)
+
+    def _change(self) -> None:
+        """Something that is wanted has changed."""
+        self.target = self.plane.version + 1
+        self.plane.changed(self.clock.now())
+
+    def _make(self, follower: Follower, version: int, part: int, nonce: str) -> Update:
+        return self.memory.update(version, part, nonce, self.calls[follower.name])
+
+    # ---- orders -------------------------------------------------------------------------------------
+
+    def _do(self, order: Order, message: Message) -> None:
+        """Begins with what is asked for from outside."""
+        if not self.spec.control["elastic"]:
+            raise MeshsimError("a mesh of these proxies can't be changed while it runs")
+        if order.kind == "set":
+            event = changed(self.memory.wanted, message.get("set"))
+            self.memory.change(event.model_copy(update={"at": max(self.clock.now(), 0.0)}))
+            self._change()
+            order.version = self.target
+        else:
+            self._scale(order, message)
+
+    def _scale(self, order: Order, message: Message) -> None:
+        service, wanted, version = (message.get(name) for name in ("service", "replicas", "version"))
+        services = self.spec.scenario.services
+        if not isinstance(service, str) or service not in services:
+            raise MeshsimError(f"there is no service {service!r}; there are {', '.join(services)}")
+        if type(wanted) is not int or not 0 <= wanted <= REPLICAS_MOST:
+            raise MeshsimError(f"replicas is no number from 0 to {REPLICAS_MOST}")
+        versions = list(services[service].deployments())
+        if version is None and len(versions) > 1:
+            raise MeshsimError(f"{service} has versions {', '.join(versions)}; say which")
+        if version is not None and version not in versions:
+            raise MeshsimError(f"{service} has no version {version!r}")
+        self._scalings += 1
+        self.scaling[self._scalings] = order
+        order.waits = f"{service} has not got {wanted} replicas that are ready"
+        self.tell({
+            "scale": {"order": self._scalings, "service": service, "version": version or versions[0],
+                      "replicas": wanted}
+        })  # fmt: skip
+
+    def _scaled(self, order: Order, message: Message) -> None:
+        """The cluster has as many as were wanted, or says why not."""
+        if "error" in message:
+            order.refuse(400, message["error"])
+            return
+        order.more = {"replicas": message["replicas"]}
+        order.version = self.target
+        order.look()
+
+    # ---- what is said of it -------------------------------------------------------------------------
+
+    def report(self) -> Message:
+        """All that there is to say of it, as ``/status`` says it."""
+        found: Message = {
+            "scenario": self.spec.scenario.name,
+            "time": self.clock.now(),
+            "version": self.plane.version,
+            "down": self.plane.downs > 0,
+            "proxies": [
+                {
+                    "name": each.name,
+                    "connected": each.stream is not None,
+                    "version": each.acked,
+                    "nack": None if each.nack is None else {"version": each.nack[0], "error": each.nack[1]},
+                }
+                for each in self.streams.followers.values()
+            ],
+            "endpoints": self.memory.endpoints_now(),
+            "pushes": [
+                {
+                    "version": push.version,
+                    "begun": push.begun,
+                    "proxies": push.proxies,
+                    "arrived": len(push.arrivals),
+                    "nacked": push.nacked,
+                    "took": max(push.arrivals) - push.changed if push.arrivals else None,
+                }
+                for push in self.pushes[-PUSHES_SHOWN:]
+            ],
+            "streams_refused": dict(self.streams.refused),
+        }
+        return found if self.authority is None else {**found, "certificates": self.authority.stats()}
+
+    def stats(self) -> Message:
+        found: Message = {"version": self.plane.version}
+        return found if self.authority is None else {**found, "certificates": self.authority.stats()}
+
+    def rows(self) -> Mapping[str, NDArray[Any]]:
+        pushes = self.pushes
+        names = ("version", "changed", "begun", "proxies", "nacked")
+        columns = {f"pushes.{name}": np.array([getattr(each, name) for each in pushes]) for name in names}
+        arrivals = [(time, each.version) for each in pushes for time in each.arrivals]
+        return {
+            **columns,
+            "arrivals.time": np.array([time for time, _ in arrivals], dtype=np.float64),
+            "arrivals.push": np.array([version for _, version in arrivals], dtype=np.int64),
+        }
+
+    @property
+    def pushes(self) -> list[Push]:
+        """Those of this process."""
+        return self.plane.pushes[self.resumed + 1 :]
+
+    def own_page(self) -> bytes:
+        """Its own metrics."""
+        connected = Metric("pilot_xds", "gauge", "Proxies that are connected.")
+        connected.add({}, sum(each.stream is not None for each in self.streams.followers.values()))
+        return exposition([*control_plane_metrics(self.pushes), connected])
+
+    def close(self) -> None:
+        for listening in (self.following, self.pages):
+            listening.close()
+        if self.authority is not None:
+            self.authority.close()
+        self.clock.close()
+        self.journal.close()
+
+
+REPLICAS_MOST = 1000
+"""Of a service: each is two processes."""
+PUSHES_SHOWN = 20
+
+
+class ScriptedChange(Change):
+    """A `set` event of the scenario; the control plane knows which version will bring it."""
+
+    def __init__(self, role: ControlPlane, number: int) -> None:
+        super().__init__(role.memory, role.plane, number)
+        self.role = role
+
+    def begin(self, now: float) -> None:
+        self.role.target = self.role.plane.version + 1
+        super().begin(now)

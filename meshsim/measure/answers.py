@@ -1,0 +1,47 @@
+"""How requests were answered over a whole run, warm-up included: what a proxy's counters would show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshsim.measure.grid import Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long requests took: (20,) `counts`, by Istio's buckets, and the sum, ms."""
+
+    counts: Ints
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Requests that were answered alike, as one side of them saw it.
+
+    Attributes:
+        edge: its index; None for those of all callers, where the destination can't tell them apart.
+        service: that was called.
+        version: of it; empty where that is not known.
+        code: HTTP status, 0 for one that was cancelled; None where it is not known: of all together.
+        flags: as an access log has them; empty for none.
+        count: how many; 0 where only `durations` are known.
+        durations: None where they are known of all together only.
+    """
+
+    edge: int | None
+    service: str
+    version: str
+    code: int | None
+    flags: str
+    count: int
+    durations: Durations | None = None
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a run without rows counts from its start: calls, visits, and ejections by edge index."""
+
+    calls: list[Answers] = field(default_factory=list)
+    visits: list[Answers] = field(default_factory=list)
+    ejections: dict[int, int] = field(default_factory=dict)

@@ -1,0 +1,133 @@
+"""The generated dashboard asks for nothing that the page of a live mesh, or of a run, has not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshsim.lab.observe import dashboard
+from meshsim.lab.observe.scrape import configuration
+from meshsim.lab.run import run
+from meshsim.live.scrape import merged_page
+from meshsim.measure.exposition import page
+from meshsim.measure.pilot import control_plane_metrics
+from meshsim.measure.telemetry import metrics_page
+from meshsim.mesh.control_plane import Push
+from meshsim.scenario.model import Scenario
+from tests.live.proxy.ends import HOST
+from tests.live.proxy.rig import live
+from tests.live.tls.mesh import pair
+
+Page = dict[str, set[str]]
+"""The labels of each series, by its name."""
+SCENARIO = {
+    "duration": "5s",
+    "services": {"cart": {}},
+    "load": [{"to": "cart", "rate": "50/s"}],
+    "mesh": {"dataplane": "sidecar", "mtls": {"mode": "strict"}},
+}
+SERIES = re.compile(r"([a-z_]+)(?:\{(.*)\})? \S+")
+ASKED = re.compile(r"([a-z_]+)(?:\{([^}]*)\})?\[")
+BY = re.compile(r"by \(([^)]*)\)")
+
+
+def read(text: bytes) -> Page:
+    found: Page = {}
+    for line in text.decode().splitlines():
+        if not line.startswith("#"):
+            match = SERIES.fullmatch(line)
+            assert match, line
+            found.setdefault(match[1], set()).update(re.findall(r'([a-z_]+)="', match[2] or ""))
+    return found
+
+
+def lacking(told: Page) -> list[str]:
+    """What the dashboard asks for that a page has not."""
+    missing = []
+    for expression in dashboard.expressions():
+        asked = ASKED.findall(expression)
+        assert asked, expression
+        for name, matchers in asked:
+            labels = set(re.findall(r"([a-z_]+)(?:=|!)", matchers))
+            labels |= {label.strip() for found in BY.findall(expression) for label in found.split(",")}
+            missing += [f"{name}{{{label}}}" for label in labels - told.get(name, set())]
+            missing += [] if name in told else [name]
+    return missing
+
+
+@live
+async def test_a_live_mesh_has_all_that_it_asks_for() -> None:
+    async with pair() as mesh:
+        assert (await mesh.ask()).status == 200
+        targets = {
+            name: (HOST, rig.ports["admin"])
+            for name, rig in (("client/0", mesh.caller), ("cart/0", mesh.callee))
+        }
+        own = page(control_plane_metrics([Push(1, 0.0, 0.1, 2, 0, [0.2, 0.3])]))
+        assert lacking(read(await merged_page(targets, own))) == []
+
+
+def test_a_simulated_run_has_all_that_it_asks_for() -> None:
+    found = run(Scenario.model_validate(SCENARIO))
+    assert lacking(read(metrics_page(found.records[0], found.scenario))) == []
+
+
+def test_what_is_missing_would_be_noticed() -> None:
+    assert "pilot_xds_pushes" in lacking({"istio_requests_total": {"reporter"}})
+    assert "istio_requests_total{response_code}" in lacking({"istio_requests_total": {"reporter"}})
+
+
+def test_grafana_finds_what_it_needs() -> None:
+    found = json.loads(dashboard.dashboard())
+    places: set[tuple[int, int]] = set()
+    for panel in found["panels"]:
+        place = panel["gridPos"]
+        cells = {(place["x"] + dx, place["y"] + dy) for dx in range(place["w"]) for dy in range(place["h"])}
+        assert not cells & places, f"{panel['title']} covers another"
+        places |= cells
+    assert {x for x, _ in places} == set(range(24))
+    ids = [panel["id"] for panel in found["panels"]]
+    assert len(ids) == len(set(ids)) == len(dashboard.ROWS) + sum(map(len, dashboard.ROWS.values()))
+    variables = {each["name"] for each in found["templating"]["list"]}
+    assert variables == {"datasource", "service"}
+    assert set(re.findall(r"\$\{?([a-z]+)", dashboard.dashboard())) <= variables
+
+
+promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="there is no promtool (Debian: prometheus)"
+)
+
+
+def check(*arguments: str) -> None:
+    found = subprocess.run(["promtool", "check", *arguments], capture_output=True, check=False, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@promtool
+def test_promtool_reads_all_expressions(tmp_path: Path) -> None:
+    asked = [each.replace("$__rate_interval", "1m") for each in dashboard.expressions()]
+    rules: dict[str, Any] = {
+        "groups": [
+            {"name": "all", "rules": [{"record": f"x:{n}", "expr": each} for n, each in enumerate(asked)]}
+        ]
+    }
+    (tmp_path / "rules.json").write_text(json.dumps(rules), encoding="utf-8")
+    check("rules", "--lint=none", str(tmp_path / "rules.json"))
+
+
+@promtool
+def test_promtool_reads_the_configurations(tmp_path: Path) -> None:
+    ready = {
+        "proxies": [{"id": 'a"b/0', "admin": "http://127.0.0.1:1"}, {"id": "c/0", "admin": "http://[::1]:2"}]
+    }
+    (tmp_path / "ready.json").write_text(json.dumps(ready), encoding="utf-8")
+    for number, source in enumerate(("http://127.0.0.1:15014", str(tmp_path / "ready.json"))):
+        file = tmp_path / f"{number}.yml"
+        file.write_text(configuration(source), encoding="utf-8")
+        check("config", "--lint=none", str(file))

@@ -1,0 +1,184 @@
+"""The metrics of a simulated run: what its proxies' pages would say, from rows and from histograms alike."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import Counter, defaultdict
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from meshsim.lab.run import run
+from meshsim.measure.grid import Floats
+from meshsim.measure.records import Records
+from meshsim.measure.telemetry import metrics_page
+from meshsim.scenario.model import Scenario
+
+POLICY = {
+    "timeout": "60ms",
+    "retries": {"attempts": 2, "on": ["5xx"], "backoff": {"base": "1ms"}},
+    "circuit_breaker": {"max_requests": 6},
+    "outlier_detection": {"consecutive_5xx": 3, "interval": "1s", "base_ejection_time": "2s"},
+}
+MESH: dict[str, Any] = {
+    "duration": "20s",
+    "warmup": "5s",
+    "mesh": {"dataplane": "sidecar", "mtls": {"mode": "permissive"}},
+    "services": {
+        "frontend": {"time": "1ms", "script": [{"call": "cart"}, {"call": "old"}]},
+        "cart": {
+            "versions": {"v1": {"replicas": 2}, "v2": {}},
+            "time": {"exponential": "15ms"},
+            "errors": "20%",
+        },
+        "old": {"sidecar": False, "time": "1ms"},
+    },
+    "policies": {"cart": POLICY},
+    "load": [{"to": "frontend", "rate": "100/s"}],
+    "events": [{"at": "8s", "for": "4s", "replica": "cart/v1/0", "down": True}],
+}
+Key = tuple[str, ...]
+
+
+@cache
+def page(keep: str = "records") -> bytes:
+    """Of the run."""
+    found = run(Scenario.model_validate({**MESH, "keep": keep}))
+    return metrics_page(found.records[0], found.scenario)
+
+
+@cache
+def records() -> Records:
+    found = run(Scenario.model_validate(MESH)).records[0]
+    assert isinstance(found, Records)
+    return found
+
+
+def samples(text: bytes, name: str, **labels: str) -> list[Sample]:
+    families = text_string_to_metric_families(text.decode())
+    return [
+        sample
+        for family in families
+        for sample in family.samples
+        if sample.name == name and all(sample.labels[key] == value for key, value in labels.items())
+    ]
+
+
+def summed(text: bytes, name: str, *by: str, **labels: str) -> dict[Key, float]:
+    found: dict[Key, float] = defaultdict(float)
+    for sample in samples(text, name, **labels):
+        found[tuple(sample.labels.get(label, "") for label in by)] += sample.value
+    return {key: value for key, value in found.items() if value}
+
+
+def durations(caller: str, service: str) -> Floats:
+    """Of the calls of an edge that ended, ms."""
+    rows = records().calls
+    lasted = (rows.end - rows.start)[rows.edge == records().edges.index((caller, service))]
+    found: Floats = lasted[~np.isnan(lasted)] * 1e3
+    return found
+
+
+def test_at_the_source_each_call_is_counted_with_its_answer() -> None:
+    rows = records().calls
+    expected: Counter[Key] = Counter()
+    for edge, status, flag, end in zip(rows.edge, rows.status, rows.flag, rows.end, strict=True):
+        if not np.isnan(end):
+            caller, service = records().edges[edge]
+            expected[caller, service, str(max(status, 0)), flag or "-"] += 1
+    by = "source_workload", "destination_workload", "response_code", "response_flags"
+    found = summed(page(), "istio_requests_total", *by, reporter="source")
+    assert found == expected
+    assert {flags for *_, flags in found} >= {"-", "UT", "UO", "URX"}, "all kinds of answers are there"
+
+
+def test_at_the_destination_each_try_is_counted_by_version_and_caller() -> None:
+    found = summed(
+        page(), "istio_requests_total", "destination_workload", "destination_version", "source_workload",
+        reporter="destination",
+    )  # fmt: skip
+    assert set(found) == {
+        ("frontend", "v1", "client"), ("cart", "v1", "frontend"), ("cart", "v2", "frontend"),
+    }, "old has no sidecar to report"  # fmt: skip
+
+
+def test_what_a_pod_that_is_gone_refuses_nobody_counts_there() -> None:
+    plain = run(Scenario.model_validate({**MESH, "mesh": {"dataplane": "sidecar"}}))
+    record, text = plain.records[0], metrics_page(plain.records[0], plain.scenario)
+    assert isinstance(record, Records)
+    rows = record.attempts
+    lost = (rows.answered == rows.arrived) & (rows.status == 503)
+    there = (rows.edge == record.edges.index(("frontend", "cart"))) & ~np.isnan(rows.answered)
+    assert lost.sum() > 10
+    cart = {"reporter": "destination", "destination_workload": "cart"}
+    assert summed(text, "istio_requests_total", **cart) == {(): there.sum() - lost.sum()}
+    assert set(summed(text, "istio_requests_total", "source_principal", **cart)) == {("unknown",)}
+
+
+def test_principals_are_told_where_a_connection_has_proved_them() -> None:
+    def principals(**labels: str) -> set[Key]:
+        by = "source_principal", "destination_principal", "connection_security_policy"
+        return set(summed(page(), "istio_requests_total", *by, **labels))
+
+    frontend, cart = (f"spiffe://cluster.local/ns/default/sa/{name}" for name in ("frontend", "cart"))
+    source, ok = {"reporter": "source", "source_workload": "frontend"}, {"response_flags": "-"}
+    assert principals(**source, destination_workload="cart", **ok) == {(frontend, cart, "unknown")}
+    assert principals(**source, response_flags="UO") == {("unknown", "unknown", "unknown")}
+    assert principals(**source, destination_workload="old", **ok) == {("unknown", "unknown", "unknown")}
+    assert principals(reporter="destination", destination_workload="cart") == {(frontend, cart, "mutual_tls")}
+
+
+def test_durations_are_those_of_the_calls() -> None:
+    lasted = durations("client", "frontend")
+    of = {"reporter": "source", "source_workload": "client"}
+    name = "istio_request_duration_milliseconds"
+    assert summed(page(), f"{name}_sum", **of)[()] == pytest.approx(lasted.sum())
+    for bound in (5.0, 25.0, 50.0, 100.0):
+        below = summed(page(), f"{name}_bucket", **of, le=f"{bound:g}")
+        assert below[()] == (lasted <= bound).sum()
+
+
+def test_histograms_say_the_same_as_rows() -> None:
+    """With the same codes, flags and versions; how long it took is known of all codes together."""
+    kept = page("histograms")
+    for reporter in ("source", "destination"):
+        by = ["destination_workload", "response_code", "response_flags"]
+        by += ["source_workload"] if reporter == "source" else ["destination_version"]
+        one, two = (summed(text, "istio_requests_total", *by, reporter=reporter) for text in (page(), kept))
+        assert one == two
+    name = "istio_request_duration_milliseconds"
+    of = {"reporter": "source", "destination_workload": "frontend"}
+    assert summed(kept, f"{name}_sum", **of)[()] == pytest.approx(summed(page(), f"{name}_sum", **of)[()])
+    lasted = durations("client", "frontend")
+    for sample in samples(kept, f"{name}_bucket", **of):  # buckets are half a per cent wide on each side
+        bound = float(sample.labels["le"])
+        assert (lasted <= 0.994 * bound).sum() <= sample.value <= (lasted <= 1.006 * bound).sum()
+    for name in ("rq_total", "rq_retry", "outlier_detection_ejections_enforced_total"):
+        found = [
+            [line for line in text.decode().splitlines() if f"_{name}{{" in line] for text in (page(), kept)
+        ]
+        assert found[0] == found[1]
+        assert found[0]
+
+
+def test_of_a_run_without_requests_there_is_a_page() -> None:
+    quiet = run(
+        Scenario.model_validate({**MESH, "load": [{"to": "frontend", "rate": "0.001/s"}], "events": []})
+    )
+    assert b"envoy_cluster_upstream_rq_total" in metrics_page(quiet.records[0], quiet.scenario)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool (Debian: prometheus)")
+@pytest.mark.parametrize("keep", ["records", "histograms"])
+def test_promtool_accepts_it(keep: str) -> None:
+    """It has complaints about names, which are Istio's and Envoy's: those are no errors."""
+    found = subprocess.run(
+        ["promtool", "check", "metrics"], input=page(keep), capture_output=True, check=False
+    )
+    assert found.returncode in (0, 3), found.stderr
+    assert b"error while linting" not in found.stderr

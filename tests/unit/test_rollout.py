@@ -1,0 +1,320 @@
+"""Replicas that come and go: what a deployment decides, and what callers see, worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from meshsim import engine, reference
+from meshsim.measure.records import Records
+from meshsim.mesh.rollout import READY, STARTING, Body, Deployment, Pod
+from meshsim.random import PROXIES, PUSH, PUSH_ROUTES, PUSHES, derive
+from meshsim.scenario.model import Scenario
+
+Simulate = Callable[..., Records]
+Part = dict[str, Any]
+
+
+class Hands(Body):
+    """Starts and ends replicas at once, and has them ready when the test says so, or `at_once`."""
+
+    def __init__(self, at_once: bool = False) -> None:
+        self.at_once = at_once
+        self.next = 0
+        self.did: list[str] = []
+
+    def start(self, deployment: Deployment, generation: int, now: float) -> Pod:
+        pod = Pod(self.next, generation)
+        self.next += 1
+        self.did.append(f"start {pod.number}")
+        if self.at_once:
+            deployment.ready(pod, now)
+        return pod
+
+    def leave(self, pod: Pod, was_ready: bool, now: float) -> None:
+        self.did.append(f"{'drain' if was_ready else 'drop'} {pod.number}")
+
+
+class Stage:
+    """A deployment with some ready replicas, numbered from 0."""
+
+    def __init__(self, ready: int) -> None:
+        self.body = Hands()
+        self.body.next = ready
+        self.deployment = Deployment(self.body, [Pod(number, state=READY) for number in range(ready)])
+
+    def news(self) -> list[str]:
+        """What was done since the last time."""
+        did, self.body.did = self.body.did, []
+        return did
+
+    def scale(self, wanted: int) -> list[str]:
+        self.deployment.scale(wanted, 0.0)
+        return self.news()
+
+    def restart(self, surge: int, unavailable: int) -> list[str]:
+        self.deployment.restart(surge, unavailable, 0.0)
+        return self.news()
+
+    def ready(self, number: int) -> list[str]:
+        """The replica is ready, if it is still wanted."""
+        for pod in self.deployment.pods:
+            if pod.number == number:
+                self.deployment.ready(pod, 0.0)
+        return self.news()
+
+
+def test_scaling_starts_the_next_and_ends_the_youngest() -> None:
+    stage = Stage(2)
+    assert stage.scale(4) == ["start 2", "start 3"]
+    assert stage.ready(2) == []
+    assert stage.scale(1) == ["drop 3", "drain 2", "drain 1"]
+    assert stage.scale(0) == ["drain 0"]
+    assert stage.scale(1) == ["start 4"]
+
+
+def test_a_restart_with_surge_replaces_one_after_the_other() -> None:
+    stage = Stage(3)
+    assert stage.restart(1, 0) == ["start 3"]
+    assert stage.ready(3) == ["drain 0", "start 4"]
+    assert stage.ready(4) == ["drain 1", "start 5"]
+    assert stage.ready(5) == ["drain 2"]
+    assert [pod.number for pod in stage.deployment.pods] == [3, 4, 5]
+
+
+def test_a_restart_without_surge_ends_first() -> None:
+    stage = Stage(3)
+    assert stage.restart(0, 1) == ["drain 0", "start 3"]
+    assert stage.ready(3) == ["drain 1", "start 4"]
+    assert stage.ready(4) == ["drain 2", "start 5"]
+    assert stage.ready(5) == []
+
+
+def test_surge_and_unavailable_go_together() -> None:
+    """Wanted are 4: up to 6 may be there, and 3 must be ready."""
+    stage = Stage(4)
+    assert stage.restart(2, 1) == ["start 4", "start 5", "drain 0", "start 6"]
+    assert stage.ready(4) == ["drain 1", "start 7"]
+    assert stage.ready(5) == ["drain 2"]
+    assert stage.ready(6) == ["drain 3"]
+    assert stage.ready(7) == []
+
+
+def test_all_may_be_unavailable() -> None:
+    stage = Stage(2)
+    assert stage.restart(0, 2) == ["drain 0", "start 2", "drain 1", "start 3"]
+
+
+def test_a_restart_in_a_restart_first_drops_those_that_were_not_ready_yet() -> None:
+    stage = Stage(2)
+    assert stage.restart(1, 0) == ["start 2"]
+    assert stage.restart(1, 0) == ["drop 2", "start 3"]
+    assert stage.ready(2) == []
+    assert stage.ready(3) == ["drain 0", "start 4"]
+    assert stage.ready(4) == ["drain 1"]
+
+
+def test_scaling_in_a_restart() -> None:
+    """From 2 to 4 while one of the new starts; then down to 1, which the new are alone."""
+    stage = Stage(2)
+    assert stage.restart(1, 0) == ["start 2"]
+    assert stage.scale(4) == ["start 3", "start 4"]
+    assert stage.ready(2) == []
+    assert stage.ready(3) == []
+    assert stage.ready(4) == ["drain 0", "start 5"]
+    assert stage.scale(1) == ["drop 5", "drain 4", "drain 3", "drain 1"]
+
+
+def test_a_replica_that_is_ready_at_once_does_not_stop_the_work() -> None:
+    stage = Stage(2)
+    stage.body.at_once = True
+    deployment = stage.deployment
+    assert [pod.state for pod in deployment.pods] == [READY, READY]
+    assert stage.restart(1, 0) == ["start 2", "drain 0", "start 3", "drain 1"]
+    assert [pod.number for pod in deployment.pods] == [2, 3]
+    assert STARTING not in [pod.state for pod in deployment.pods]
+
+
+# ---- what callers see -------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[reference.simulate, engine.simulate], ids=["reference", "engine"])
+def simulate(request: pytest.FixtureRequest) -> Simulate:
+    """What is under test: both tellings of the mesh."""
+    simulate: Simulate = request.param
+    return simulate
+
+
+def scene(*milliseconds: float, a: Part, events: list[Part], **parts: Any) -> Scenario:
+    """The client calls `a` at the given times, over a link of 1 ms each way; `a` works 10 ms."""
+    document = {
+        "duration": "2s",
+        "services": {"a": {"time": "10ms", **a}},
+        "links": {"default": {"latency": "1ms"}},
+        "load": [{"to": "a", "arrivals": {"trace": {"times": [at / 1000 for at in milliseconds]}}}],
+        "policies": {"a": {"balance": "round_robin"}},
+        "events": events,
+        **parts,
+    }
+    return Scenario.model_validate(document)
+
+
+def outcomes(records: Records) -> list[tuple[float, int, str]]:
+    """(latency in ms, status, flag) of each request."""
+    requests = records.requests
+    latency = np.round((requests.end - requests.start) * 1000, 6).tolist()
+    return list(zip(latency, requests.status.tolist(), requests.flag.tolist(), strict=True))
+
+
+def lives(records: Records) -> list[tuple[str, float, float]]:
+    """(name, from, to) of each replica that was there, ms."""
+    names = [label[2] for label in records.replicas]
+    return [
+        (names[number], round(since * 1000, 6), round(to * 1000, 6)) for number, since, to in records.lives
+    ]
+
+
+INF = float("inf")
+SERVED = (12.0, 200, "")
+
+
+def test_a_scaled_service_starts_leaves_and_drains(simulate: Simulate) -> None:
+    """a/1 starts at 100, has its configuration at 120, is ready at 150, and is known at 170. It
+    leaves at 500, which is known at 520; what came to it at 511 it has done at 521."""
+    scenario = scene(
+        10, 160, 165, 200, 215, 510, 600,
+        a={"startup": "50ms", "drain": "30ms"},
+        mesh={"push_delay": "20ms"},
+        events=[
+            {"at": "100ms", "service": "a", "replicas": 2},
+            {"at": "500ms", "service": "a", "replicas": 1},
+        ],
+    )  # fmt: skip
+    records = simulate(scenario)
+    assert outcomes(records) == [SERVED] * 7
+    assert lives(records) == [("a/0", 0, INF), ("a/1", 150, 530)]
+    assert [push.version for push in records.pushes] == [1, 2]
+    assert [round(push.begun * 1000, 6) for push in records.pushes] == [150, 500]
+    assert records.attempts.replica.tolist() == [0, 0, 0, 1, 0, 1, 0]
+
+
+def test_who_does_not_know_yet_sends_to_one_that_has_gone(simulate: Simulate) -> None:
+    """At 100 a/0 goes at once; the client learns of it at 140, and the request of 120 fails."""
+    scenario = scene(
+        50, 120, 200,
+        a={"replicas": 1},
+        mesh={"push_delay": "40ms"},
+        events=[{"at": "100ms", "service": "a", "replicas": 0}],
+    )  # fmt: skip
+    assert outcomes(simulate(scenario)) == [SERVED, (2.0, 503, "UF"), (0.0, 503, "UH")]
+
+
+def test_a_drain_that_is_longer_than_the_push_loses_nothing(simulate: Simulate) -> None:
+    scenario = scene(
+        50, 120, 135, 200,
+        a={"replicas": 1, "drain": "60ms", "startup": "5ms"},
+        mesh={"push_delay": "10ms"},
+        events=[{"at": "100ms", "service": "a", "restart": {"surge": 1}}],
+    )  # fmt: skip
+    records = simulate(scenario)
+    assert outcomes(records) == [SERVED] * 4
+    assert lives(records) == [("a/0", 0, 170), ("a/1", 110, INF)]
+
+
+def test_a_replica_is_never_ready_while_the_control_plane_is_down(simulate: Simulate) -> None:
+    """It starts at 100, and the control plane is down until 400: that is when it is ready."""
+    scenario = scene(
+        10, 700,
+        a={},
+        events=[
+            {"at": "50ms", "for": "350ms", "component": "control_plane", "down": True},
+            {"at": "100ms", "service": "a", "replicas": 2},
+        ],
+    )  # fmt: skip
+    assert lives(simulate(scenario)) == [("a/0", 0, INF), ("a/1", 400, INF)]
+
+
+def test_its_certificate_makes_a_replica_wait(simulate: Simulate) -> None:
+    """The control plane takes the CA with it: a/1 is asked for before, and signed for after the outage."""
+    ca = {"time": "30ms", "retry": {"base": "1ms", "max": "1ms"}}
+    scenario = scene(
+        10, 1900,
+        a={"startup": "20ms"},
+        mesh={"dataplane": "sidecar", "mtls": {"ca": ca}},
+        events=[
+            {"at": "100ms", "service": "a", "replicas": 2},
+            {"at": "140ms", "for": "200ms", "component": "control_plane", "down": True},
+        ],
+    )  # fmt: skip
+    records = simulate(scenario)
+    (name, ready, _) = lives(records)[1]
+    assert name == "a/1"
+    assert 370 <= ready < 371
+    refused = [what for _, proxy, what in records.certificates or () if proxy == 2 and what == "refused"]
+    assert len(refused) > 100
+
+
+def test_scaling_and_restarting_at_once_is_one_decision(simulate: Simulate) -> None:
+    """Wanted are 2 new ones from 1 old: both start (one may be more), and the old leaves with the first."""
+    scenario = scene(
+        10, 300,
+        a={"startup": "10ms"},
+        events=[{"at": "100ms", "service": "a", "replicas": 2, "restart": {"surge": 1, "unavailable": 1}}],
+    )  # fmt: skip
+    assert lives(simulate(scenario)) == [("a/0", 0, 110), ("a/1", 110, INF), ("a/2", 110, INF)]
+
+
+def test_who_refuses_a_change_refuses_all_until_its_keys_are_set_anew(simulate: Simulate) -> None:
+    """The client keeps 12 ms until 300: a later change of something else does not get through."""
+    scenario = scene(
+        50, 150, 250, 350, 450,
+        a={"replicas": 1},
+        events=[
+            {"at": "100ms", "set": {"policies.a.timeout": "5ms"}, "nack": ["client"]},
+            {"at": "200ms", "set": {"policies.a.fault.abort": {"percent": 1.0, "status": 418}}},
+            {"at": "210ms", "service": "a", "replicas": 2},
+            {"at": "300ms", "set": {"policies.a.timeout": "6ms"}},
+            {"at": "400ms", "set": {"policies.a.fault": {}}},
+        ],
+    )  # fmt: skip
+    records = simulate(scenario)
+    assert outcomes(records) == [SERVED, SERVED, SERVED, (0.0, 418, "FI"), (6.0, 504, "UT")]
+    assert records.attempts.replica.tolist() == [0, 0, 0, 1]  # endpoints are not refused
+    assert [push.nacked for push in records.pushes] == [1, 1, 1, 0, 0]
+
+
+SPLIT = {"versions": {"v1": {}, "v2": {}}}
+MIXED = {"mixture": [{"weight": 1, "constant": "5ms"}, {"weight": 1, "constant": "95ms"}]}
+
+
+@pytest.mark.parametrize(("clusters_late", "expected"), [(True, "NC"), (False, "")])
+def test_a_route_to_a_version_that_nobody_was_told_of(
+    simulate: Simulate, clusters_late: bool, expected: str
+) -> None:
+    """The parts of a configuration take 5 or 95 ms; in some seeds the clusters are the later part."""
+    mesh = {"control_plane": {"ordered": False, "debounce": "0s"}, "push_delay": MIXED}
+    document = {
+        "a": SPLIT,
+        "mesh": mesh,
+        "policies": {"a": {"split": {"v1": 1}, "retries": {"attempts": 3}}},
+        "events": [{"at": "100ms", "set": {"policies.a.split": {"v2": 1}}}],
+    }
+    for seed in range(20):
+        records = simulate(scene(50, 150, 250, **document), seed=seed)
+        clusters, routes = _parts(seed)
+        if (clusters, routes) == ((95, 5) if clusters_late else (5, 95)):
+            status = 503 if expected else 200
+            assert [row[1:] for row in outcomes(records)] == [(200, ""), (status, expected), (200, "")]
+            assert records.requests.version.tolist() == ["v1", "" if expected else "v1", "v2"]
+            return
+    raise AssertionError("no such seed")
+
+
+def _parts(seed: int) -> tuple[float, float]:
+    """How long the two parts of the client's first configuration take, ms: by the rule of keys."""
+    delay = scene(10, a={}, events=[], mesh={"push_delay": MIXED}).mesh.push_delay.build()
+    key = derive(derive(derive(derive(seed, PROXIES), 0), PUSHES), 0)
+    return round(delay.draw(key, PUSH) * 1000, 6), round(delay.draw(key, PUSH_ROUTES) * 1000, 6)
