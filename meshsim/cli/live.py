@@ -93,16 +93,14 @@ def live(
             elif no_load and not quiet:
                 _show(message)
 
-        common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or ()}
+        common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or (), "otlp": otlp}
         common |= {"access_log": access_log, "host": host, "intercept": intercept, "ready": ready}
-        common["otlp"] = otlp
         with watch.dashboard(quiet=quiet or as_json) as shown:
             common |= {"progress": None if shown is None else shown.say, "watch": shown}
             if no_load:
                 if out is not None or check:
                     raise MeshsimError("with --no-load nothing is measured; leave out --out and --check")
-                _tell(serve_live(scenario, **common), as_json)
-                return
+                raise Exit(_tell(serve_live(scenario, **common), as_json))
             if out is not None:
                 files.prepare(out, scenarios=files.RUN)
             result = run_live(scenario, interrupted=stopping, **common)
@@ -110,12 +108,13 @@ def live(
     raise Exit(run_code(result, check=check))
 
 
-def _tell(sent: TraceExport | None, as_json: bool) -> None:
-    """What became of the spans of a mesh that only served."""
+def _tell(sent: TraceExport | None, as_json: bool) -> int:
+    """Says what became of the spans of a mesh that only served; how the verb ends."""
     if sent is not None and as_json:
         print(json.dumps({"traces": sent.as_dict()}), flush=True)
     for words in [] if sent is None else sent.words():
         say(words)
+    return 0
 
 
 def _show(message: dict[str, Any]) -> None:
