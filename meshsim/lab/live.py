@@ -102,20 +102,14 @@ def run_live(
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
-            mesh.start()
-            traces.follow(mesh)
-            if ready is not None:
-                ready(mesh)
+            _begin(mesh, traces, ready)
             ending = _watch(mesh, stop, watch)
             busy = _usage(began)
             parts = mesh.stop()
             stop.give_up_if_pressed_twice()
-    merged = merge(
-        chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending, mesh.topology.extra
-    )
-    result = _result(chosen, merged, conditions(merged, mesh, busy))
-    if (sent := traces.report()) is not None:
-        result = replace(result, numbers=with_traces(result.numbers, sent))
+    engine = "live" if proxy == "meshsim" else proxy
+    merged = merge(chosen, chosen.seed, engine, parts, ending, mesh.topology.extra)
+    result = _result(chosen, merged, conditions(merged, mesh, busy), traces.report())
     if out is not None:
         result.save(out, **options)
     return result
@@ -148,16 +142,21 @@ def serve_live(
     with orderly(), traces, LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
-            mesh.start()
-            traces.follow(mesh)
-            if ready is not None:
-                ready(mesh)
+            _begin(mesh, traces, ready)
             while not stop.pressed:
                 mesh.run(GLANCE)
                 if watch is not None:
                     watch(mesh)
         mesh.stop()  # so that access logs are whole
     return traces.report()
+
+
+def _begin(mesh: LiveMesh, traces: LiveTraces, ready: Watch | None) -> None:
+    """Scenario time begins, and whoever wants to know hears of it."""
+    mesh.start()
+    traces.follow(mesh)
+    if ready is not None:
+        ready(mesh)
 
 
 def seeded(scenario: Scenario, seed: int | None) -> Scenario:
@@ -259,7 +258,7 @@ def troubles(found: LiveConditions) -> list[str]:
     ]
 
 
-def _result(scenario: Scenario, merged: Merged, found: LiveConditions) -> LiveRun:
+def _result(scenario: Scenario, merged: Merged, found: LiveConditions, sent: TraceExport | None) -> LiveRun:
     programs = Topology(scenario).programs()
     notes = [*advise(scenario)]
     if programs:
@@ -272,6 +271,8 @@ def _result(scenario: Scenario, merged: Merged, found: LiveConditions) -> LiveRu
         live=found,
         provenance=provenance(scenario),
     )
+    if sent is not None:
+        numbers = with_traces(numbers, sent)
     return LiveRun(scenario, [merged.records], numbers, merged.keys)
 
 
