@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, final
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, Context
-from meshsim.live.proxy.access import AccessLog
+from meshsim.live.proxy.access import AccessLog, of_upstream
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN
 from meshsim.live.proxy.route import ListenerRoute
-from meshsim.live.transport import Delivery
+from meshsim.live.transport import Delivery, SocketTransport
+from meshsim.live.wire.client import ClientConnection
 from meshsim.live.wire.heads import RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Event
 from meshsim.mesh.request import Request
-from meshsim.policies.outcome import DC, DPE, NO_FLAG, SI, UO, URX, UT, add_flag, flag_names
+from meshsim.policies.outcome import DC, DPE, NO_FLAG, SI, UF, UO, URX, UT, add_flag, flag_names
 from meshsim.random import Key
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ class Exchange(Owner):
         streaming: whose response is being passed on.
         serving: what a program may make calls for while it answers; None where it is not a program.
         sent, received: bytes of the bodies.
+        onward: the connection that the last try was sent on.
+        failure: why there was no connection to the upstream, where that was so.
         peer: whom a certificate has shown to be at the other end: the caller if inbound, else the upstream.
         begun: when its head had come, s of scenario time.
         since: the same, s of the monotonic clock, on which the start of a scenario does not move it.
@@ -104,6 +107,7 @@ class Exchange(Owner):
     streaming: Upstream | None
     serving: Serving | None
     peer: str
+    onward: ClientConnection | None
     flags: int
     since: float
     wall: float
@@ -131,6 +135,8 @@ class Exchange(Owner):
         self.streaming = None
         self.serving = None
         self.host = ""
+        self.onward = None
+        self.failure = ""
         self.version = ""
         self.peer = connection.identity if route.inbound else ""
         self.status = 0
@@ -256,6 +262,7 @@ class Exchange(Owner):
         self.attempts = call.sent
         heard = self.heard
         if heard is None:
+            self.note_failure(call)
             self.reply(now)
             return
         host = heard.attempt.host_sent()
@@ -274,6 +281,20 @@ class Exchange(Owner):
         self.connection.start(head.status, head.headers, head.length)
         if call.policy.timeouts is not None and not call.uploading:
             self.limit(call.due)
+
+    def note_failure(self, call: Call) -> None:
+        """Which host could not be reached, and why, for the access log."""
+        transport = call.route.transport
+        if self.shared.log is None or call.host is None or not isinstance(transport, SocketTransport):
+            return
+        pool = transport.pools.get(call.host)
+        flags = call.flags
+        while flags & 31 == URX:
+            flags >>= 5
+        if pool is not None and flags & 31 == UF:
+            self.host = pool.name
+            self.failure = pool.failure
+            self.onward = None
 
     def reply(self, now: float) -> None:
         """The proxy answers by itself."""
@@ -343,8 +364,11 @@ class Exchange(Owner):
         if shared.log is not None:
             shared.log.write(
                 self.wall, self.head, status, flags, self.details, self.received, self.sent, lasted,
-                self.answered_after, self.host, route.service, self.attempts,
+                self.answered_after, self.host, route.service, self.attempts, self.connection,
+                f"{route.service}/{route.endpoint}" if route.endpoint else route.service,
+                of_upstream(self.onward), self.failure,
             )  # fmt: skip
+        self.onward = None  # which may know this
 
 
 def room(call: Call) -> int:
