@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, final
 
 from meshsim.live.clock import LiveClock
-from meshsim.live.context import ATTEMPT_COUNT, Context
+from meshsim.live.context import ATTEMPT_COUNT, Context, half_of
 from meshsim.live.proxy.access import AccessLog, of_upstream
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN
@@ -33,6 +33,7 @@ from meshsim.random import Key
 
 if TYPE_CHECKING:
     from meshsim.live.proxy.pairing import Pairing, Serving
+    from meshsim.live.proxy.visits import ServerSpans
 
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
@@ -45,15 +46,19 @@ class ExchangeContext:
     """What the exchanges of one listener are timed by, and recorded in.
 
     `log` and `ledger` are None where nothing is kept, `pairing` where the proxy's own replica is no program.
+    Of requests that bring no trace `sampling` is the share that leaves spans.
     """
 
     def __init__(
-        self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None, pairing: Pairing | None
-    ) -> None:
+        self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None, pairing: Pairing | None,
+        visits: ServerSpans, sampling: float,
+    ) -> None:  # fmt: skip
         self.clock = clock
         self.log = log
         self.ledger = ledger
         self.pairing = pairing
+        self.visits = visits
+        self.sampling = sampling
 
 
 class Upstream(Delivery):
@@ -158,6 +163,8 @@ class Exchange(Owner):
         """Makes the call."""
         context = self.context
         request = Request(-1, self.root, context.start, context.priority, context.sampled)
+        if context.sampled:
+            request.half = half_of(self.trace)
         call = Call(self.route.mesh_route, self, request, context.key, context.extra, self.begun)
         self.call = call
         self.row = call.row
@@ -262,8 +269,7 @@ class Exchange(Owner):
         self.attempts = call.sent
         heard = self.heard
         if heard is None:
-            self.note_failure(call)
-            self.reply(now)
+            self.reply(call, now)
             return
         host = heard.attempt.host_sent()
         self.replica = host.replica
@@ -282,25 +288,21 @@ class Exchange(Owner):
         if call.policy.timeouts is not None and not call.uploading:
             self.limit(call.due)
 
-    def note_failure(self, call: Call) -> None:
+    def unreached(self, call: Call) -> None:
         """Which host could not be reached, and why, for the access log."""
         transport = call.route.transport
-        if self.shared.log is None or call.host is None or not isinstance(transport, SocketTransport):
-            return
-        pool = transport.pools.get(call.host)
-        flags = call.flags
-        while flags & 31 == URX:
-            flags >>= 5
-        if pool is not None and flags & 31 == UF:
-            self.host = pool.name
-            self.failure = pool.failure
-            self.onward = None
+        if call.host is not None and isinstance(transport, SocketTransport):
+            pool = transport.pools.get(call.host)
+            if pool is not None:
+                self.host, self.failure, self.onward = pool.name, pool.failure, None
 
-    def reply(self, now: float) -> None:
+    def reply(self, call: Call, now: float) -> None:
         """The proxy answers by itself."""
         flags = self.flags
         while flags & 31 == URX:
             flags >>= 5
+        if flags & 31 == UF:
+            self.unreached(call)
         body, self.details = LOCAL_REPLIES.get(flags & 31, (b"", "direct_response"))
         headers = [*PLAIN, (b"x-envoy-overloaded", b"true")] if flags & 31 == UO else PLAIN
         self.sent = len(body)
@@ -361,6 +363,11 @@ class Exchange(Owner):
             ledger.visit(self.context, self.head.get(ATTEMPT_COUNT), self.begun, now, status)
         if self.serving is not None and shared.pairing is not None:
             shared.pairing.end(self.serving, answered=self.flags == NO_FLAG)
+            if self.context.sampled and self.flags != UF:  # else nobody there has seen it
+                shared.visits.add(
+                    self.context, self.head.get(ATTEMPT_COUNT), self.root, self.trace, route.endpoint,
+                    self.begun, now, status, self.flags,
+                )  # fmt: skip
         if shared.log is not None:
             shared.log.write(
                 self.wall, self.head, status, flags, self.details, self.received, self.sent, lasted,
