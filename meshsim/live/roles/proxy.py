@@ -152,7 +152,9 @@ class Proxy(Role):
             if edge is not None:
                 self.recorder.connection(edge, NOT_ACCEPTED, self.clock.now())
 
-        return Entrance(tls, lambda: self.configured.mode or "disable", rejected=rejected)
+        entrance = Entrance(tls, lambda: self.configured.mode or "disable", rejected=rejected)
+        entrance.note = None if self.log is None else self.log.refused
+        return entrance
 
     def _route_to(self, service: str, series: Series, passed: Passed, authority: bytes) -> ListenerRoute:
         """The route to a service, with those to its endpoints that the scenario has calls to."""
