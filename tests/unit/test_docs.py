@@ -148,6 +148,7 @@ def test_architecture_names_what_the_code_has() -> None:
         "measure",
         "live",
         "live.identity",
+        "live.intercept",
         "live.proxy",
         "live.roles",
         "live.tls",

@@ -92,6 +92,52 @@ def test_it_decides_as_the_same_mesh_does_without_pods(text: str) -> None:
         assert (found["attempts"], found["retries"]) == (expected["attempts"], expected["retries"]), edge
 
 
+GROWS = f"""
+duration: 4s
+seed: 5
+services:
+  shop:
+    live: {{command: [{sys.executable}, -c, SCRIPT]}}
+    script: [{{call: cart}}]
+    startup: 100ms
+  cart: {{time: 5ms, startup: 100ms, drain: 500ms}}
+mesh: {{dataplane: sidecar}}
+load: [{{to: shop, rate: 20/s}}]
+events:
+  - {{at: 1s, service: shop, replicas: 2}}
+  - {{at: 1s, service: cart, replicas: 3}}
+  - {{at: 3s, service: cart, replicas: 1}}
+"""
+PROGRAM = """import os, urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Shop(BaseHTTPRequestHandler):
+    def do_GET(self):
+        names = {name: self.headers[name] for name in ("traceparent", "x-request-id")}
+        asked = urllib.request.Request("http://cart/", headers=names)
+        body = urllib.request.urlopen(asked).read()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+ThreadingHTTPServer(("", int(os.environ["PORT"])), Shop).serve_forever()
+"""
+
+
+def test_replicas_that_come_later_are_in_pods_of_their_own() -> None:
+    networks: dict[str, str] = {}
+
+    def watch(mesh: LiveMesh) -> None:
+        for replica, pid in mesh.pods.inside(mesh.keeper.processes).items():
+            networks[replica] = namespace(pid, "net")
+
+    scenario = loads(GROWS.replace("SCRIPT", json.dumps(PROGRAM)))
+    result = run_live(scenario, intercept=True, watch=watch)
+    assert set(networks) == {"shop/0", "shop/1", "cart/0", "cart/1", "cart/2"}
+    assert len(set(networks.values())) == 5
+    assert result.summary["requests"]["failed"] == 0
+    assert all(each["busy_mean"] > 0.0 for each in result.summary["services"]["cart"]["replicas"])
+
+
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
 def test_a_static_binary_is_in_the_mesh(shop: LiveMesh, tmp_path: Path) -> None:
     source, program = Path(__file__).parent / "ask.c", tmp_path / "ask"
