@@ -39,6 +39,9 @@ class Launcher(Protocol):
     def members_of(self, id_: str) -> list[Member]:
         """The processes of a replica that are ours."""
 
+    def quiet(self, id_: str, since: float) -> bool:
+        """Whether the processes of a replica hold nothing, as they say after `since`, monotonic."""
+
     def addresses(self, role: str, id_: str) -> Message:
         """What a process has to know."""
 

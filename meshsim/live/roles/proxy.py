@@ -313,6 +313,9 @@ class Proxy(Role):
         """What has passed on each edge since the start, and what is under way."""
         routes = self.routes.values()
         report = edge_report({f"{each.caller} -> {each.service}": self._counts(each) for each in routes})
+        if self.inward is not None:
+            inside = self._counts(self.inward)
+            report["held"] = inside.active + inside.pending
         if self.follower is not None:
             report["configuration"] = self.follower.report()
         return report if self.tls is None else {**report, "tls": self.tls.stats()}
