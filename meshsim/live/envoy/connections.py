@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from math import ceil
 
 from meshsim.live.envoy.process import Envoy
-from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
+from meshsim.live.envoy.proxy import INBOUND
+from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.connection import COUNTED
 from meshsim.scenario.model import Scenario

@@ -23,8 +23,9 @@ from meshsim.live.envoy.accesslog import CallRow, Log
 from meshsim.live.envoy.agents import Agents
 from meshsim.live.envoy.connections import ConnectionCounts, Reading, without_rejected
 from meshsim.live.envoy.process import Envoy
+from meshsim.live.envoy.proxy import INBOUND
 from meshsim.live.envoy.refusals import refuse
-from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
+from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.live.envoy.rows import rows
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.merge import hedged

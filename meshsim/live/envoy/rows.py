@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live.envoy.accesslog import CallRow, Ejection, TryRow
-from meshsim.live.envoy.resources import INBOUND
+from meshsim.live.envoy.proxy import INBOUND
 from meshsim.live.merge import ATTEMPTS, CALLS, CONNECTIONS, EJECTIONS, hedged
 from meshsim.mesh.attempt import FIRST, HEDGE, RETRY
 from meshsim.policies.outcome import NAMES, add_flag

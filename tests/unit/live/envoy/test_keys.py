@@ -11,7 +11,8 @@ import pytest
 from meshsim.live.envoy import refusals
 from meshsim.live.envoy.mesh import Envoys
 from meshsim.live.envoy.process import Envoy
-from meshsim.live.envoy.resources import Proxy, documents
+from meshsim.live.envoy.proxy import Proxy
+from meshsim.live.envoy.resources import documents
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
