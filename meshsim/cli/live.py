@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import app, example, reporting_errors, stopping
+from meshsim.cli.app import app, example, reporting_errors, say, stopping
 from meshsim.cli.run import Out, present_run, run_code
 from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
     from meshsim.live.launch import LiveMesh
+    from meshsim.measure.traces import TraceExport
 
 Proxy = Annotated[str, Option(metavar="NAME", help="meshsim, or envoy for a real Envoy at every replica.")]
 Seed = Annotated[int | None, Option(help="Of all draws, instead of the scenario's.")]
@@ -55,6 +56,7 @@ def live(
     host: Host = "127.0.0.1",
     intercept: Intercept = False,
     certificates: Certificates = None,
+    otlp: options.Otlp = None,
     out: Out = None,
     formats: options.Formats = None,
     dpi: options.Dpi = None,
@@ -91,20 +93,28 @@ def live(
             elif no_load and not quiet:
                 _show(message)
 
-        common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or ()}
+        common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or (), "otlp": otlp}
         common |= {"access_log": access_log, "host": host, "intercept": intercept, "ready": ready}
         with watch.dashboard(quiet=quiet or as_json) as shown:
             common |= {"progress": None if shown is None else shown.say, "watch": shown}
             if no_load:
                 if out is not None or check:
                     raise MeshsimError("with --no-load nothing is measured; leave out --out and --check")
-                serve_live(scenario, **common)
-                return
+                raise Exit(_tell(serve_live(scenario, **common), as_json))
             if out is not None:
                 files.prepare(out, scenarios=files.RUN)
             result = run_live(scenario, interrupted=stopping, **common)
         present_run(result, output)
     raise Exit(run_code(result, check=check))
+
+
+def _tell(sent: TraceExport | None, as_json: bool) -> int:
+    """Says what became of the spans of a mesh that only served; how the verb ends."""
+    if sent is not None and as_json:
+        print(json.dumps({"traces": sent.as_dict()}), flush=True)
+    for words in [] if sent is None else sent.words():
+        say(words)
+    return 0
 
 
 def _show(message: dict[str, Any]) -> None:

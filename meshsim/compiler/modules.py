@@ -62,6 +62,7 @@ ENGINE = [
     "meshsim.mesh.recorder",
     "meshsim.mesh.rows",
     "meshsim.mesh.histogram",
+    "meshsim.mesh.totals",
     "meshsim.mesh.streams",
     "meshsim.mesh.clock",
     "meshsim.mesh.request",

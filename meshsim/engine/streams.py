@@ -13,11 +13,12 @@ from meshsim.measure.grid import Ints
 from meshsim.measure.histograms import Flows, Histograms
 from meshsim.measure.latency import Buckets
 from meshsim.measure.sample import Outcomes, Tries
-from meshsim.mesh import streams
+from meshsim.mesh import streams, totals
 from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.histogram import BUCKETS, Histogram, representative
-from meshsim.mesh.streams import ANSWERS, CODES, PACKED, WHATS, Flow, StreamRecorder
+from meshsim.mesh.streams import PACKED, WHATS, Flow, StreamRecorder
+from meshsim.mesh.totals import ANSWERS, CODES
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.topology import Topology
 
@@ -56,24 +57,24 @@ def histograms(
         ejected={divmod(place, recorder.replicas): times for place, times in recorder.ejected_from.items()},
         certified={CERTIFICATE_EVENTS[what]: times for what, times in recorder.certificates.items()},
         connected=_connected(recorder.connections),
-        totals=_totals(recorder, topology),
+        totals=_totals(recorder.totals, topology),
     )
 
 
-def _totals(recorder: StreamRecorder, topology: Topology) -> Totals:
+def _totals(found: totals.Totals, topology: Topology) -> Totals:
     """What was counted from the start of the run, by edge, and by version of a service."""
     calls: Counter[tuple[int, int, str]] = Counter()
     visits: Counter[tuple[str, str, int]] = Counter()
     versions = [topology.labels[replica][:2] for replica, _ in topology.places]
-    for route, times in enumerate(recorder.good_calls):
+    for route, times in enumerate(found.good_calls):
         calls[topology.edge_of[route], 200, ""] += times
-    for number, times in recorder.other_calls.items():
+    for number, times in found.other_calls.items():
         of, flags = divmod(number, 1 << ANSWERS)
         route, status = divmod(of, CODES)
         calls[topology.edge_of[route], status, flag_names(flags)] += times
-    for place, times in enumerate(recorder.good_visits):
+    for place, times in enumerate(found.good_visits):
         visits[*versions[place], 200] += times
-    for number, times in recorder.other_visits.items():
+    for number, times in found.other_visits.items():
         place, status = divmod(number, CODES)
         visits[*versions[place], status] += times
     return Totals(
@@ -87,7 +88,7 @@ def _totals(recorder: StreamRecorder, topology: Topology) -> Totals:
             for (service, version, status), times in visits.items()
             if times
         ],
-        recorder.all_ejections,
+        found.ejections,
     )
 
 

@@ -17,6 +17,7 @@ from meshsim.lab.jobs.interrupt import Interrupt, interruptible, orderly
 from meshsim.lab.output import OutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
+from meshsim.lab.traces import LiveTraces, traces_to, with_traces
 from meshsim.live.child import ROLES
 from meshsim.live.intercept.lacking import refuse_interception
 from meshsim.live.launch import LiveMesh
@@ -28,6 +29,7 @@ from meshsim.live.understood import refuse_unknown
 from meshsim.measure.disturbance import BUSY, Lag, LiveConditions, MachineUse
 from meshsim.measure.parts import ServiceSummary
 from meshsim.measure.summary import summarise
+from meshsim.measure.traces import TraceExport
 from meshsim.plain import converted
 from meshsim.scenario import load
 from meshsim.scenario.advice import advise
@@ -63,6 +65,7 @@ def run_live(
     intercept: bool = False,
     out: str | Path | None = None,
     roles: Mapping[str, str] | None = None,
+    otlp: str | None = None,
     progress: Progress | None = None,
     ready: Watch | None = None,
     watch: Watch | None = None,
@@ -80,6 +83,7 @@ def run_live(
         host: address that everybody listens on.
         intercept: replicas are in network namespaces of their own, and their calls are redirected.
         roles: where the class of each role is, for those who have their own.
+        otlp: URL of an OTLP receiver, which is sent the spans as they come.
         progress: called with what is being done, in words.
         ready: is called once with the mesh, when it serves and its load begins.
         watch: is called twice a second with the running mesh.
@@ -92,22 +96,20 @@ def run_live(
     chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
-    asked = options_of(chosen, proxy, host, access_log, roles, intercept=intercept)
-    with orderly(), LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
+    traces = traces_to(otlp, chosen, proxy)
+    asked = options_of(chosen, proxy, host, access_log, roles, traces, intercept=intercept)
+    with orderly(), traces, LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
         mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
-            mesh.start()
-            if ready is not None:
-                ready(mesh)
+            _begin(mesh, traces, ready)
             ending = _watch(mesh, stop, watch)
             busy = _usage(began)
             parts = mesh.stop()
             stop.give_up_if_pressed_twice()
-    merged = merge(
-        chosen, chosen.seed, "live" if proxy == "meshsim" else proxy, parts, ending, mesh.topology.extra
-    )
-    result = _result(chosen, merged, conditions(merged, mesh, busy))
+    engine = "live" if proxy == "meshsim" else proxy
+    merged = merge(chosen, chosen.seed, engine, parts, ending, mesh.topology.extra)
+    result = _result(chosen, merged, conditions(merged, mesh, busy), traces.report())
     if out is not None:
         result.save(out, **options)
     return result
@@ -124,27 +126,37 @@ def serve_live(
     host: str = "127.0.0.1",
     intercept: bool = False,
     roles: Mapping[str, str] | None = None,
+    otlp: str | None = None,
     progress: Progress | None = None,
     ready: Watch | None = None,
     watch: Watch | None = None,
-) -> None:
+) -> TraceExport | None:
     """Runs a scenario's mesh without its load, for clients from outside, until Ctrl-C or SIGTERM.
 
     The arguments and errors are those of `run_live`; `ready` is called once, when the mesh serves.
+    Returns what became of the spans, if they were sent.
     """
     chosen = seeded(load(scenario, overrides), seed)
-    options = options_of(chosen, proxy, host, access_log, roles, load=False, intercept=intercept)
-    with orderly(), LiveMesh(chosen, chosen.seed, options, progress) as mesh:
+    traces = traces_to(otlp, chosen, proxy)
+    options = options_of(chosen, proxy, host, access_log, roles, traces, load=False, intercept=intercept)
+    with orderly(), traces, LiveMesh(chosen, chosen.seed, options, progress) as mesh:
         mesh.launch()
         with interruptible(terminate=True) as stop:
-            mesh.start()
-            if ready is not None:
-                ready(mesh)
+            _begin(mesh, traces, ready)
             while not stop.pressed:
                 mesh.run(GLANCE)
                 if watch is not None:
                     watch(mesh)
         mesh.stop()  # so that access logs are whole
+    return traces.report()
+
+
+def _begin(mesh: LiveMesh, traces: LiveTraces, ready: Watch | None) -> None:
+    """Scenario time begins, and whoever wants to know hears of it."""
+    mesh.start()
+    traces.follow(mesh)
+    if ready is not None:
+        ready(mesh)
 
 
 def seeded(scenario: Scenario, seed: int | None) -> Scenario:
@@ -159,6 +171,7 @@ def options_of(
     host: str,
     access_log: str | Path | None,
     roles: Mapping[str, str] | None,
+    traces: LiveTraces | None = None,
     *,
     load: bool = True,
     intercept: bool = False,
@@ -176,7 +189,8 @@ def options_of(
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
     if intercept:
         refuse_interception(scenario, proxy)
-    return Options(proxy, load, load, log, own_address(host), roles or ROLES, intercept)
+    sink = None if traces is None else traces.sink
+    return Options(proxy, load, load, log, own_address(host), roles or ROLES, intercept, sink)
 
 
 def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:
@@ -204,7 +218,7 @@ def conditions(merged: Merged, mesh: LiveMesh, machine: MachineUse | None) -> Li
     cores |= {role: 0.0 for role, _ in mesh.cpu}
     for (role, _), used in mesh.cpu.items():
         cores[role] += used / lasted
-    return LiveConditions(_lag(merged.lag), _lag(merged.timer_lag), cores, machine, mesh.troubles)
+    return LiveConditions(_lag(merged.lag), _lag(merged.timer_lag), cores, machine, mesh.troubles, mesh.began)
 
 
 def _lag(samples: NDArray[np.float64]) -> Lag | None:
@@ -244,7 +258,7 @@ def troubles(found: LiveConditions) -> list[str]:
     ]
 
 
-def _result(scenario: Scenario, merged: Merged, found: LiveConditions) -> LiveRun:
+def _result(scenario: Scenario, merged: Merged, found: LiveConditions, sent: TraceExport | None) -> LiveRun:
     programs = Topology(scenario).programs()
     notes = [*advise(scenario)]
     if programs:
@@ -257,6 +271,8 @@ def _result(scenario: Scenario, merged: Merged, found: LiveConditions) -> LiveRu
         live=found,
         provenance=provenance(scenario),
     )
+    if sent is not None:
+        numbers = with_traces(numbers, sent)
     return LiveRun(scenario, [merged.records], numbers, merged.keys)
 
 

@@ -24,7 +24,7 @@ def hand_out(mesh: LiveMesh, folder: Path) -> dict[str, str]:
     Raises:
         MeshsimError: the mesh has no mTLS; there is no certificate; the files can't be written.
     """
-    if OUTSIDER not in mesh.enrolments:
+    if mesh.scenario.mesh.mtls is None:
         raise MeshsimError(
             "--certificates: the scenario has no mTLS; write mesh.mtls, or leave the option out"
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,17 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
+from meshsim.live.launch import LiveMesh
+from meshsim.live.spans import ROW_BYTES, read
+from meshsim.measure.spans import COLUMNS, span_rows
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.measure.traces import TraceExport
+from meshsim.mesh.spans import Tracer
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.topology import Topology
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from meshsim.interop.otlp.encode import Encoder
-    from meshsim.interop.otlp.sender import Sender
+    from meshsim.interop.otlp.sender import Sender, Stream
 
 NANO = 1_000_000_000
 FORMS = {"protobuf": "pb", "json": "json"}
@@ -100,6 +107,78 @@ def _length(table: Table) -> float:
     return float(max(table["end"], default=0.0))
 
 
+# ---- as it runs --------------------------------------------------------------------------------------
+
+
+class LiveTraces:
+    """The spans of a mesh that runs; a context manager, at whose end what is left has been sent, or dropped.
+
+    `began` is when scenario time 0 was, s since 1970. Without a sender it does nothing.
+    """
+
+    def __init__(self, sender: Sender | None, scenario: Scenario) -> None:
+        self.began = time.time()
+        self.sink = None if sender is None else self._take
+        self._sender = sender
+        self._scenario = scenario
+        self._mesh: LiveMesh | None = None
+        self._encoder: Encoder | None = None
+        self._stream: Stream | None = None
+
+    def __enter__(self) -> LiveTraces:
+        if self._sender is not None:
+            from meshsim.interop.otlp.sender import Stream  # noqa: PLC0415 - an extra
+
+            self._stream = Stream(self._sender, self._messages)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(KeyboardInterrupt):  # which ends the wait
+                if kind is None:
+                    self._stream.close()
+                else:
+                    self._stream.close(0.0)
+
+    def follow(self, mesh: LiveMesh) -> None:
+        """Scenario time of this mesh has begun."""
+        self.began = mesh.began
+        self._mesh = mesh
+
+    def report(self) -> TraceExport | None:
+        """What became of all, at the end."""
+        return None if self._sender is None else self._sender.report(self.began)
+
+    def _take(self, id_: str, packed: bytes, lost: int) -> None:
+        assert self._stream is not None, "it has been entered"
+        if packed:
+            self._stream.offer((id_, packed), len(packed) // ROW_BYTES)
+        if lost:
+            self._stream.miss(lost, "a process of the mesh had to drop them")
+
+    def _messages(self, offered: tuple[str, bytes]) -> Iterator[tuple[Message, int]]:
+        id_, packed = offered
+        if self._encoder is None:
+            self._encoder = encoder(self._scenario, "live", self.began)
+        tracer = Tracer()
+        tracer.rows = read(packed)
+        topology = (
+            Topology(self._scenario) if self._mesh is None else self._mesh.topology
+        )  # it may have grown
+        rows = [{**row, "instance": id_} for row in span_rows(tracer, topology)]
+        return messages(rows, self._encoder)
+
+
+def traces_to(url: str | None, scenario: Scenario, proxy: str) -> LiveTraces:
+    """What sends the spans of a live run to a receiver, if there is a URL.
+
+    MeshsimError: it is none, or the proxies are Envoys, which keep no spans.
+    """
+    if url is not None and proxy != "meshsim":
+        raise MeshsimError("--otlp: an Envoy's spans are not collected; use --proxy meshsim, or leave it out")
+    return LiveTraces(None if url is None else sender_to(url, float("inf")), scenario)
+
+
 # ---- from a folder ----------------------------------------------------------------------------------
 
 
@@ -144,8 +223,6 @@ def export_otlp(
 
 def _read(folder: Path) -> tuple[Scenario, Table, str, float]:
     """What a run was made of, its spans, its engine, and when it began, s since 1970."""
-    import json  # noqa: PLC0415
-
     import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
 
     spans, summary = folder / "spans.parquet", folder / "summary.json"
@@ -159,8 +236,6 @@ def _read(folder: Path) -> tuple[Scenario, Table, str, float]:
         raise MeshsimError(
             f"{folder} holds no spans of a run ({error}); give the folder of run --out or live --out"
         ) from error
-    from meshsim.measure.spans import COLUMNS  # noqa: PLC0415
-
     if missing := [name for name in (*COLUMNS, "replication") if name not in table]:
         raise MeshsimError(f"{spans} has no column {missing[0]}: an older meshsim wrote it; run it again")
     began = float(known) if isinstance(known, int | float) else saved - _length(table)

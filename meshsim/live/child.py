@@ -6,6 +6,7 @@
     launcher ◄── ready ───────── child
     launcher ── start ─────────► child      when scenario time 0 is, on the monotonic clock
     launcher ◄── stats, done ─── child      twice a second; a load generator when its load is over
+    launcher ◄── spans ───────── child      with the stats, if they are wanted; the last after stop
     launcher ◄── … ──────────► child        what a control plane and a cluster have to say to each other
     launcher ── stop ──────────► child
     launcher ◄── cpu, troubles ─ child      what it has used, and what went wrong in it
@@ -42,6 +43,7 @@ from meshsim.live import Address, Message
 from meshsim.live.control.messages import Following
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.loops import new_loop
+from meshsim.live.spans import SpanFeed
 from meshsim.live.troubles import look_for_descriptors, troubles, watch
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
@@ -58,7 +60,8 @@ class Spec:
     It listens on `host`; `keep` says whether rows are wanted in the end; `context` names the header by which
     calls are known, a secret of the run (`meshsim.live.context`). Replicas that nobody had foreseen are
     `extra`, as in a `Topology`; `control` is for the control plane alone. In a pod of its own
-    (`meshsim.live.intercept`), `services` are all services by their addresses there.
+    (`meshsim.live.intercept`), `services` are all services by their addresses there. `spans` says that spans
+    are wanted as they come.
     """
 
     role: str
@@ -72,6 +75,7 @@ class Spec:
     extra: list[tuple[str, str]] = field(default_factory=list)
     control: Message = field(default_factory=dict)
     services: dict[str, str] = field(default_factory=dict)
+    spans: bool = False
 
     @classmethod
     def of(cls, message: Message) -> Spec:
@@ -127,6 +131,7 @@ class Role:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.done: asyncio.Event | None = None
+        self.feed: SpanFeed | None = None
         self.tell: Callable[[Message], None] = lambda message: None
 
     async def listen(self) -> dict[str, Any]:
@@ -185,10 +190,15 @@ class Channel:
             select.select([], [self._outgoing], [])
             self._write()
 
-    def offer(self, message: Message) -> None:
+    @property
+    def free(self) -> bool:
+        """Whether all has been taken."""
+        return not self._unsent
+
+    def offer(self, message: Message, payload: bytes = b"") -> None:
         """Sends a message, unless the last is not taken yet: a stopped launcher must not stop the mesh."""
         if not self._unsent:
-            self._unsent = memoryview(_line(message))
+            self._unsent = memoryview(_line(message) + payload)
             self._write()
             if self._unsent and self._loop is not None:
                 self._loop.add_writer(self._outgoing, self._write)
@@ -262,6 +272,8 @@ class Child:
         for report in reports:
             report.cancel()
         role.close()
+        if role.feed is not None and role.spec.spans:
+            channel.send(*_spans(role.feed))
         channel.send({"troubles": dict(troubles)})
         payload = packed(role.rows()) if role.spec.keep else b""
         channel.send({"rows": len(payload), "crc": zlib.crc32(payload)}, payload)
@@ -270,14 +282,28 @@ class Child:
         while True:  # at once: whoever waits for all to settle must know of all
             look_for_descriptors()
             stats = self._role.stats()
-            if stats is not None:
-                self._channel.offer({"stats": stats})
+            message, payload = {} if stats is None else {"stats": stats}, b""
+            feed = self._role.feed
+            if feed is not None and self._channel.free:
+                more, payload = _spans(feed)
+                message |= more
+            elif feed is not None:
+                feed.hold()
+            if message:
+                self._channel.offer(message, payload)
             await asyncio.sleep(STATS_INTERVAL)
 
     async def _await_done(self) -> None:
         if self._role.done is not None:
             await self._role.done.wait()
             self._channel.send({"done": True})
+
+
+def _spans(feed: SpanFeed) -> tuple[Message, bytes]:
+    """The message that brings new spans, and what follows it; an empty one if there are none."""
+    payload, lost = feed.take(), feed.lost
+    feed.lost = 0
+    return ({"spans": len(payload), "lost": lost} if payload or lost else {}), payload
 
 
 def collect_seldom() -> None:

@@ -14,6 +14,7 @@ Source: W3C Trace Context, traceparent ``00-<trace id, 32 hex>-<parent id, 16 he
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from math import isfinite
 from typing import final
 
@@ -118,6 +119,10 @@ class Trace:
         """The key of the client's request: the lower half of its trace's id."""
         return self.trace & 0xFFFFFFFFFFFFFFFF
 
+    def half(self) -> Key:
+        """The upper half of its id."""
+        return (self.trace >> 64) & 0xFFFFFFFFFFFFFFFF
+
     def header(self) -> bytes:
         """The value of ``traceparent``."""
         return traceparent(trace_hex(self.trace), self.parent, self.sampled)
@@ -128,9 +133,23 @@ def trace_hex(trace: TraceId) -> str:
     return f"{trace:032x}"
 
 
-def key_hex(key: Key) -> str:
-    """The trace's id of a request that nobody has given one: its key."""
-    return f"0000000000000000{key or 1:016x}"
+def trace_half(name: str) -> Key:
+    """The upper half of the ids of a run's traces, so that no two runs share one; `name`: its context header.
+
+    NOTE: programs see it, and must not learn the name.
+    """
+    digest: bytes = sha256(name.encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def key_hex(half: Key, key: Key) -> str:
+    """The trace's id of a request that nobody has given one: its key, below the half that is the run's."""
+    return f"{half:016x}{key or 1:016x}"
+
+
+def half_of(trace: str) -> Key:
+    """The upper half of a trace's id, of its 32 hex."""
+    return int(trace[:16], 16)
 
 
 def traceparent(trace: str, parent: Key, sampled: bool) -> bytes:

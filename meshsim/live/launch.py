@@ -54,7 +54,7 @@ class LiveMesh:
     Attributes:
         listeners: of every proxy, by id; ``client/0`` is the client's.
         apps: where every replica's application listens, by id.
-        base: scenario time 0 on the monotonic clock, s.
+        base: scenario time 0 on the monotonic clock, s; `began` is the same, s since 1970.
         stats: what each process has last reported, by (role, id).
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
@@ -75,6 +75,7 @@ class LiveMesh:
         self.listeners: dict[str, Listeners] = {}
         self.apps: dict[str, Address] = {}
         self.base = 0.0
+        self.began = 0.0
         self.stats: dict[tuple[str, str], Message] = {}
         self.done = False
         self.cpu: dict[tuple[str, str], float] = {}
@@ -165,6 +166,7 @@ class LiveMesh:
         folder = str(self.keeper.folder)  # of the files that the scenario's text names
         spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}
         spec |= {"host": self.options.host, "keep": self.options.keep, "context": self._context}
+        spec["spans"] = self.options.spans is not None
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
         spec |= {"extra": list(self.topology.extra), "services": self.pods.services(role, id_)}
         member.send(spec | dict(more or {}))
@@ -240,10 +242,13 @@ class LiveMesh:
         self.base = time.monotonic() + LEAD
         if self.enrolments:  # the times of certificates are whole seconds
             self.base += -(time.time() + LEAD) % 1.0
+        self.began = time.time() + self.base - time.monotonic()
         self.proxies.start(self.base)
         self.cluster.begin(self.base)
         for member in self._members:
-            member.send({"start": self.base})
+            if member is not self.control.member:
+                member.send({"start": self.base})
+        self.control.begin(self.base)
         self.control.announce({"scenario": self.scenario.name, "pid": os.getpid()})
         while self.now < 0.0:
             self.handle(-self.now)
@@ -303,6 +308,8 @@ class LiveMesh:
         if "stats" in message:
             self.stats[key] = message["stats"]
             self._heard_at[key] = time.monotonic()
+        if "spans" in message and self.options.spans is not None:
+            self.options.spans(key[1], message["spans"], message["lost"])
         if "done" in message:
             self.done = True
         if "cpu" in message:
@@ -310,16 +317,16 @@ class LiveMesh:
         if message.get("troubles"):
             self.troubles[process.name] = message["troubles"]
         if process is self.control.member:
-            self._hear_control_plane(process, message)
+            self._hear_control_plane(message)
         elif self.cluster.heard(process, message) and "rows" in message:
             self._rows[key] = process.rows(message["rows"])
 
-    def _hear_control_plane(self, member: Member, message: Message) -> None:
+    def _hear_control_plane(self, message: Message) -> None:
         """A control plane that takes over is told all; and what it wants of the cluster is done."""
         if "listening" in message:
             self.control.tell_everything(self.addresses(CONTROL_PLANE, THE_MESH))
         elif "ready" in message:
-            member.send({"start": self.base})
+            self.control.begin(self.base)
         elif "scale" in message:
             self.cluster.scale(message["scale"])
 

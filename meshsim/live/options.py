@@ -8,6 +8,8 @@ from pathlib import Path
 
 from meshsim.live.child import ROLES
 
+SpanSink = Callable[[str, bytes, int], None]
+"""Is called with a process's id, its new spans as `live.spans.read` reads them, and how many it has lost."""
 Progress = Callable[[str], None]
 """Is called with what is being done, in a few words."""
 
@@ -17,7 +19,8 @@ class Options:
     """How a mesh is run: behind which `proxy` (``meshsim`` or ``envoy``), and where it listens.
 
     Without `load` it only serves; `keep`: rows are kept; `access_log` is a folder; `roles` says where the
-    class of each role is. `intercept`: replicas behind sidecars are in pods.
+    class of each role is. `intercept`: replicas behind sidecars are in pods. `spans` gets what processes hand
+    over as they run.
     """
 
     proxy: str = "meshsim"
@@ -27,3 +30,4 @@ class Options:
     host: str = "127.0.0.1"
     roles: Mapping[str, str] = field(default_factory=lambda: ROLES)
     intercept: bool = False
+    spans: SpanSink | None = None

@@ -10,7 +10,15 @@ from array import array
 from urllib.parse import urlsplit
 
 from meshsim.live.clock import LiveClock
-from meshsim.live.context import REQUEST_ID, TRACEPARENT, Context, Trace, request_id
+from meshsim.live.context import (
+    REQUEST_ID,
+    TRACEPARENT,
+    Context,
+    key_hex,
+    request_id,
+    trace_half,
+    traceparent,
+)
 from meshsim.live.transport import SocketTransport
 from meshsim.live.wire import request_head
 from meshsim.mesh.attempt import Attempt
@@ -44,6 +52,7 @@ class PageTransport(SocketTransport):
     ) -> None:
         super().__init__(clock, {})
         self.context_name = context_name.encode()
+        self.half = trace_half(context_name)
         found = {name: pages(service) for name, service in topology.scenario.services.items()}
         self.pages = [
             (*found[service][endpoint], service.encode()) for _, service, endpoint in topology.routes
@@ -73,9 +82,10 @@ class PageTransport(SocketTransport):
         request = call.request
         context = Context(call.key, request.start, call.extra, request.sampled, request.priority)
         parent = call.owner.span or call.key  # type: ignore[attr-defined]  # the calls of a page are Calls
+        trace = key_hex(self.half if self.numbered else request.half, request.key)
         headers = [
             (self.context_name, context.header()),
-            (TRACEPARENT, Trace(request.key or 1, parent or 1, request.sampled).header()),
+            (TRACEPARENT, traceparent(trace, parent or 1, request.sampled)),
             (REQUEST_ID, request_id(request.key)),
         ]
         return request_head(*self.pages[call.route.number], headers, 0)

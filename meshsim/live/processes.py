@@ -115,6 +115,8 @@ class Member(Process):
                     message = json.loads(line)
                     if "rows" in message:
                         message["rows"] = _payload(lines, message)
+                    if "spans" in message:
+                        message["spans"] = lines.read(message["spans"])
                     events.put((self, message))
         except Exception as error:  # nobody else would hear of it
             events.put((self, {"error": repr(error)}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,74 @@ FIELDS = {
 """The columns of `Tracer.rows`, in order."""
 
 
-def span_rows(tracer: Tracer) -> dict[str, NDArray[Any]]:
-    """A tracer's rows, column by column."""
-    columns = list(zip(*tracer.rows, strict=True)) or [() for _ in FIELDS]
+HELD = 1 << 16
+"""Rows that a process holds while the launcher takes none; more are dropped."""
+
+
+class SpanFeed:
+    """A process's spans: all of them at its end if they are `kept`, and as they come if they are `wanted`.
+
+    Rows are in memory no longer than that asks for. `lost` have been dropped since they were last taken.
+    """
+
+    def __init__(self, *, kept: bool, wanted: bool) -> None:
+        self.tracer = Tracer()
+        self.lost = 0
+        self._kept = kept
+        self._wanted = wanted
+        self._taken = 0
+
+    def take(self) -> bytes:
+        """The rows since the last time, as `read` reads them; none if they are not wanted."""
+        rows = self.tracer.rows
+        if not self._wanted:
+            self._forget(len(rows))
+            return b""
+        new = rows[self._taken :]
+        self._forget(len(rows))
+        return b"".join(column.tobytes() for column in _columns(new).values()) if new else b""
+
+    def hold(self) -> None:
+        """Nobody takes rows now."""
+        waiting = len(self.tracer.rows) - self._taken
+        if not self._wanted:
+            self._forget(len(self.tracer.rows))
+        elif waiting > HELD:
+            self.lost += waiting - HELD
+            self._forget(self._taken + waiting - HELD)
+
+    def _forget(self, until: int) -> None:
+        """Rows up to there have been taken, or will not be."""
+        if self._kept:
+            self._taken = until
+        else:
+            del self.tracer.rows[:until]
+
+    def rows(self) -> dict[str, NDArray[Any]]:
+        """All that were kept, column by column."""
+        return _columns(self.tracer.rows if self._kept else [])
+
+
+def read(data: bytes) -> list[tuple[Any, ...]]:
+    """The rows that `SpanFeed.take` packed."""
+    count = len(data) // ROW_BYTES
+    columns, begin = [], 0
+    for kind in FIELDS.values():
+        columns.append(np.frombuffer(data, kind, count, begin).tolist())
+        begin += columns_bytes(kind, count)
+    return list(zip(*columns, strict=True))
+
+
+def columns_bytes(kind: type, count: int) -> int:
+    """How long a column is, bytes."""
+    return np.dtype(kind).itemsize * count
+
+
+ROW_BYTES = sum(columns_bytes(kind, 1) for kind in FIELDS.values())
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> dict[str, NDArray[Any]]:
+    columns = list(zip(*rows, strict=True)) or [() for _ in FIELDS]
     return {
         f"span_{name}": np.array(column, dtype=kind)
         for (name, kind), column in zip(FIELDS.items(), columns, strict=True)

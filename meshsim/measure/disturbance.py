@@ -39,7 +39,8 @@ class LiveConditions(Result):
     """How well the machine of a live run kept up.
 
     `lag` is of the load generator behind its arrivals, `timer_lag` of the services' timers; `cores` were used
-    on average; `troubles` is what went wrong, and how often, by process.
+    on average; `troubles` is what went wrong, and how often, by process; scenario time 0 was at `began`, s
+    since 1970.
     """
 
     lag: Lag | None
@@ -47,6 +48,7 @@ class LiveConditions(Result):
     cores: dict[str, float]
     machine: MachineUse | None
     troubles: dict[str, dict[str, int]]
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ RESPONSE_BYTES = "istio_response_bytes", "histogram", "Bodies of answers."
 CLUSTER = {
     "attempts": ("envoy_cluster_upstream_rq_total", "counter", "Tries that were sent, retries among them."),
     "retries": ("envoy_cluster_upstream_rq_retry", "counter", "Retries that were sent."),
-    "hedges": ("meshsim_cluster_upstream_rq_hedge", "counter", "Hedges that were sent."),
+    "hedges": ("meshsim_cluster_hedges_total", "counter", "Hedges that were sent."),
     "ejections": (
         "envoy_cluster_outlier_detection_ejections_enforced_total", "counter", "Hosts that were ejected.",
     ),

@@ -73,6 +73,7 @@ class Fleet(Body):
         place = self._added[deployment].pop(0)
         pod = Pod(place.replica.number, generation)
         life = self._lives[pod.number] = Life(self, deployment, place, pod)
+        self.control_plane.connect(place.subscription, life, now)
         if place.startup > 0.0:
             self.clock.at(now + place.startup, life, STARTED)
         else:
@@ -94,13 +95,17 @@ class Fleet(Body):
 
 @final
 class Life(Event):
-    """A replica in the course of its life; `since` and `until` say when it was ready, and gone, s."""
+    """A replica in the course of its life.
+
+    It comes up when it is `lacking` nothing; `since` and `until` say when it was ready, and gone, s.
+    """
 
     def __init__(self, fleet: Fleet, deployment: Deployment, place: Place, pod: Pod) -> None:
         self.fleet = fleet
         self.deployment = deployment
         self.place = place
         self.pod = pod
+        self.lacking = {STARTED, CONFIGURED}
         self.since = inf
         self.until = inf
 
@@ -114,11 +119,11 @@ class Life(Event):
             self.fleet.control_plane.disconnect(subscription)
         elif self.pod.state != STARTING:
             return
-        elif step == STARTED:
-            self.fleet.control_plane.connect(subscription, self, now)
-        elif step == CONFIGURED:
-            replica.watcher = self
-            replica.come_up(now)
+        elif step in (STARTED, CONFIGURED):
+            self.lacking.discard(step)
+            if not self.lacking:
+                replica.watcher = self
+                replica.come_up(now)
         elif step == UP:
             self.since = now
             self.fleet.list(self)

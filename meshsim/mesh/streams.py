@@ -17,6 +17,7 @@ from meshsim.mesh.columns import floats, integers, longer_floats, longer_integer
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.histogram import Histogram, bucket
 from meshsim.mesh.recorder import Recorder
+from meshsim.mesh.totals import Totals
 
 BINS = 128
 """Bins, and packed counts, of a new flow; a full one doubles."""
@@ -24,10 +25,6 @@ WHATS = 16
 """More than there is to count of connections."""
 DENIED = 403
 """Of visits, the one status that is counted by itself: access rules denied them."""
-ANSWERS = 35
-"""Bits that seven flags take."""
-CODES = 1000
-"""No HTTP status is as large."""
 PACKED = 8192
 """A packed number is how often · PACKED + bucket."""
 
@@ -223,17 +220,10 @@ class StreamRecorder(Recorder):
         ejected_from: how often in the measured time and the drain, by edge · replicas + replica.
         connections: likewise, what became of tracked connections, by edge · WHATS + what.
         certificates: likewise, what became of certificates.
-        good_calls, good_visits: from the start of the run, those answered 200 without flags, by route and by
-            place; `other_calls`, by (route · CODES + status) << ANSWERS | flags, and `other_visits`, by
-            place · CODES + status, are all others, with status 0 where they were cancelled.
-        all_ejections: from the start of the run, by edge.
+        totals: what was counted from the start of the run.
     """
 
-    good_calls: array[int]
-    good_visits: array[int]
-    other_calls: dict[int, int]
-    other_visits: dict[int, int]
-    all_ejections: dict[int, int]
+    totals: Totals
     until: float
     room: int
     edge_of: array[int]
@@ -278,11 +268,7 @@ class StreamRecorder(Recorder):
         self.ejected_from = {}
         self.connections = {}
         self.certificates = {}
-        self.good_calls = integers(len(edge_of))
-        self.good_visits = integers(len(service_of))
-        self.other_calls = {}
-        self.other_visits = {}
-        self.all_ejections = {}
+        self.totals = Totals(len(edge_of), len(service_of))
 
     # ---- requests and calls -----------------------------------------------------------------------
 
@@ -325,24 +311,11 @@ class StreamRecorder(Recorder):
         lasted = now - start
         number = bucket(lasted)
         self.edges[self.edge_of[route]].end(status, number, lasted, self.bin, now)
-        if status == 200 and flags == 0:
-            self.good_calls[route] += 1
-        else:
-            self.note_call(route, status, flags)
+        self.totals.call(route, status, flags)
         if request_start >= self.start:
             self.calls[route].end(status, number, lasted)
             if flags > 0:
                 self.calls[route].note(flags)
-
-    def note_call(self, route: int, status: int, flags: int) -> None:
-        """Counts a call that was not simply answered 200."""
-        number = (route * CODES + (status if status > 0 else 0)) << ANSWERS | flags
-        self.other_calls[number] = self.other_calls.get(number, 0) + 1
-
-    def note_visit(self, place: int, status: int) -> None:
-        """Counts a visit that was not answered 200."""
-        number = place * CODES + (status if status > 0 else 0)
-        self.other_visits[number] = self.other_visits.get(number, 0) + 1
 
     # ---- attempts ---------------------------------------------------------------------------------
 
@@ -376,17 +349,14 @@ class StreamRecorder(Recorder):
         lasted = now - arrived
         number = bucket(lasted)
         self.services[self.service_of[place]].end(status, number, lasted, self.bin, now)
-        if status == 200:
-            self.good_visits[place] += 1
-        else:
-            self.note_visit(place, status)
+        self.totals.visit(place, status)
         if request_start >= self.start:
             self.visits[place].end(status, number, lasted)
             if status == DENIED:
                 self.visits[place].note(-DENIED)
 
     def ejected(self, now: float, edge: int, replica: int) -> None:
-        self.all_ejections[edge] = self.all_ejections.get(edge, 0) + 1
+        self.totals.ejected(edge)
         if now < self.start:
             return
         number = edge * self.replicas + replica

@@ -83,7 +83,7 @@ class Authority:
         asking.turn = station.request()
         yield asking.turn
         yield self.clock.timeout(self.time.draw(asking.key, SIGN))
-        if asking in self.held:  # else the CA went down with it
+        if station is self.station:  # else the CA went down with it
             self.held.remove(asking)
             station.release()
             if asking.over:

@@ -245,9 +245,16 @@ class Replica:
         self.end.go_down()
 
     def begin(self, ready: Callable[[], None]) -> None:
-        """Start, and say when it is up; that takes a configuration first."""
+        """Start, and say when it is up; that takes a configuration and its `startup`."""
         self.ready = ready
-        self.caller.configured = lambda: self.come_up(STARTS)
+        self.lacks = {"startup", "configuration"}
+        self.caller.configured = lambda: self.note("configuration")
+
+    def note(self, what: str) -> None:
+        """One of the things is there that it starts with."""
+        self.lacks.discard(what)
+        if not self.lacks:
+            self.come_up(STARTS)
 
     def come_up(self, event: int) -> None:
         """An outage ends. If it was the last, the replica is up, as soon as it has a certificate."""

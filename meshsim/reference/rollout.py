@@ -1,8 +1,8 @@
 """Replicas come and go: a deployment has as many as are wanted, and replaces the old by new ones.
 
-    start --startup--> connect --configuration--> (certificate) --> ready --> leave --drain--> gone
-      |                                                      |
-      +---------- nobody wants it any more: gone ------------+
+    start --startup, and configuration--> (certificate) --> ready --> leave --drain--> gone
+      |                                        |
+      +--- nobody wants it any more: gone -----+
 
 A restart begins a new generation. The new start, as far as `surge` allows more than wanted; the old leave, as
 far as `unavailable` allows fewer to be ready.
@@ -83,15 +83,16 @@ class Deployment:
         self.own.append(replica)
         self.generations[replica] = self.generation
         replica.begin(lambda: self._is_ready(replica))
+        self.plane.connect(replica.caller)
 
-        def connect() -> None:
+        def grown() -> None:
             if replica in self.own:
-                self.plane.connect(replica.caller)
+                replica.note("startup")
 
         if replica.deployment.startup == 0.0:
-            connect()
+            grown()
         else:
-            self.clock.after(replica.deployment.startup, connect)
+            self.clock.after(replica.deployment.startup, grown)
 
     def _is_ready(self, replica: Replica) -> None:
         self.did["replica ready"] += 1

@@ -80,6 +80,9 @@ def rolling(draw: st.DrawFn, document: Document, time: Any, apart: Any, ms: Any)
         down = {"component": "control_plane", "down": True, "for": draw(ms(20, 500))}
         events.append({"at": draw(ms(100, 1200)), **down})
     for event in events:
+        versions = list(services.get(event.get("service"), {}).get("versions", {}))
+        if versions and ("down" in event or "slow" in event) and draw(st.booleans()):
+            event["version"] = draw(st.sampled_from(versions))
         if "set" in event and draw(st.integers(0, 2)) == 0:
             names = st.sampled_from([*services, "client"])
             event["nack"] = draw(st.lists(names, min_size=1, max_size=2, unique=True))

@@ -39,7 +39,6 @@ from meshsim.mesh.station import Station
 from meshsim.policies.outcome import flag_names
 from meshsim.random import Key, derive, u01
 from meshsim.scenario import loads
-from meshsim.scenario.events import control_of, schedule_events
 from meshsim.scenario.machines import ConfiguredProxy
 from meshsim.scenario.topology import Topology
 
@@ -201,6 +200,13 @@ async def client(port: int, base: float, number: int) -> None:
         connection.abort()
 
 
+def push(tape: Tape, role: Proxy) -> None:
+    """The proxy gets other policies, as from the control plane."""
+    now = role.clock.now()
+    tape.put("push", now)
+    role.configured.configure(role.spec.scenario.policies_after(0), now)
+
+
 async def record(tape: Tape, role: Proxy) -> None:
     """A few seconds of traffic."""
     loop = asyncio.get_running_loop()
@@ -214,12 +220,13 @@ async def record(tape: Tape, role: Proxy) -> None:
     base = time.monotonic() + 0.05
     await asyncio.sleep(0.06)
     role.start(base)
-    tape.put("start")
+    pushed = loop.call_later(2.0, push, tape, role)
     url = listening["urls"]["cart"]
     down = loop.call_later(2.5, upstreams[0].close)  # from here on it refuses
     await asyncio.gather(*(client(url, base, number) for number in range(REQUESTS)))
     await asyncio.sleep(0.8)
     down.cancel()
+    pushed.cancel()
     role.clock.close()
     for upstream in upstreams[1:]:
         upstream.close()
@@ -298,9 +305,8 @@ def play(tape: Tape, spec: Spec) -> Tape:
         )
 
     for what, *given in tape.entries:
-        if what == "start":
-            control = control_of(topology, player, [configured])
-            schedule_events(topology, player, proxies=[configured], control=control)
+        if what == "push":
+            configured.configure(scenario.policies_after(0), given[0])
         elif what == "fire":
             number, now = given
             event, step = player.waiting.pop(number)

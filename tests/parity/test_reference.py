@@ -40,16 +40,17 @@ MUST_ACT = {
     "asking ended by an outage", "restart waits for a certificate", "root rotated", "roots dropped",
     "allowed",
     "refused a configuration", "overtaken", "sent to nobody", "waits for the control plane",
-    "kept its place", "gone while it waited", "change put off a push", "debounce at its most",
-    "push after an outage", "configuration lost", "connected while it was down",
+    "kept its place", "gone while it waited", "change put off a push",
+    "push after an outage", "connected while it was down",
     "host met", "host left", "gone host not charged", "replica started", "replica ready", "replica left",
-    "left before it was ready", "replaced before it was ready", "surge", "unavailable",
+    "left before it was ready", "surge", "unavailable",
 }  # fmt: skip
 """What must have happened at least a hundred times over the long run."""
 RARE = {
     "success-rate ejection", "refused: no certificate", "handshake without TLS", "signed in vain",
     "denied: rule", "denied: none", "refused when the CA went down",
-    "NC", "push lost", "queue lost",
+    "NC", "push lost", "queue lost", "configuration lost", "debounce at its most",
+    "replaced before it was ready",
 }  # fmt: skip
 """What must have happened at least ten times. Rarer still: see the storms of tests/unit/test_timelines.py."""
 

@@ -54,6 +54,7 @@ def test_run_shows_tables_and_writes_files(small, tmp_path) -> None:
         "summary.json",
         "requests.parquet",
         "run.png",
+        "metrics.prom",
     }
 
 

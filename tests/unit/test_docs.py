@@ -148,6 +148,7 @@ def test_architecture_names_what_the_code_has() -> None:
         "measure",
         "live",
         "live.identity",
+        "live.intercept",
         "live.proxy",
         "live.roles",
         "live.tls",
@@ -178,7 +179,8 @@ def verbs(group: Any, words: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]
     found: dict[tuple[str, ...], Any] = {}
     for word, command in group.commands.items():
         inside = hasattr(command, "commands")
-        found |= verbs(command, (*words, word)) if inside else {(*words, word): command}
+        whole = (*words, *word.split())
+        found |= verbs(command, whole) if inside else {whole: command}
     return found
 
 
@@ -186,7 +188,8 @@ VERBS = verbs(get_command(app))
 
 
 def verb_of(words: Sequence[str]) -> tuple[str, ...]:
-    return next(verb for verb in VERBS if tuple(words[: len(verb)]) == verb)
+    by_length = sorted(VERBS, key=len, reverse=True)
+    return next(verb for verb in by_length if tuple(words[: len(verb)]) == verb)
 
 
 def test_the_readme_lists_every_verb_with_options_that_there_are() -> None:

@@ -182,7 +182,7 @@ SERVED = (12.0, 200, "")
 
 
 def test_a_scaled_service_starts_leaves_and_drains(simulate: Simulate) -> None:
-    """a/1 starts at 100, asks for its configuration at 150, has it and is ready at 170, is known at 190. It
+    """a/1 starts at 100, has its configuration at 120, is ready at 150, and is known at 170. It
     leaves at 500, which is known at 520; what came to it at 511 it has done at 521."""
     scenario = scene(
         10, 160, 165, 200, 215, 510, 600,
@@ -195,9 +195,9 @@ def test_a_scaled_service_starts_leaves_and_drains(simulate: Simulate) -> None:
     )  # fmt: skip
     records = simulate(scenario)
     assert outcomes(records) == [SERVED] * 7
-    assert lives(records) == [("a/0", 0, INF), ("a/1", 170, 530)]
+    assert lives(records) == [("a/0", 0, INF), ("a/1", 150, 530)]
     assert [push.version for push in records.pushes] == [1, 2]
-    assert [round(push.begun * 1000, 6) for push in records.pushes] == [170, 500]
+    assert [round(push.begun * 1000, 6) for push in records.pushes] == [150, 500]
     assert records.attempts.replica.tolist() == [0, 0, 0, 1, 0, 1, 0]
 
 
@@ -221,7 +221,7 @@ def test_a_drain_that_is_longer_than_the_push_loses_nothing(simulate: Simulate) 
     )  # fmt: skip
     records = simulate(scenario)
     assert outcomes(records) == [SERVED] * 4
-    assert lives(records) == [("a/0", 0, 175), ("a/1", 115, INF)]
+    assert lives(records) == [("a/0", 0, 170), ("a/1", 110, INF)]
 
 
 def test_a_replica_is_never_ready_while_the_control_plane_is_down(simulate: Simulate) -> None:
@@ -255,6 +255,35 @@ def test_its_certificate_makes_a_replica_wait(simulate: Simulate) -> None:
     assert 370 <= ready < 371
     refused = [what for _, proxy, what in records.certificates or () if proxy == 2 and what == "refused"]
     assert len(refused) > 100
+
+
+def test_scaling_and_restarting_at_once_is_one_decision(simulate: Simulate) -> None:
+    """Wanted are 2 new ones from 1 old: both start (one may be more), and the old leaves with the first."""
+    scenario = scene(
+        10, 300,
+        a={"startup": "10ms"},
+        events=[{"at": "100ms", "service": "a", "replicas": 2, "restart": {"surge": 1, "unavailable": 1}}],
+    )  # fmt: skip
+    assert lives(simulate(scenario)) == [("a/0", 0, 110), ("a/1", 110, INF), ("a/2", 110, INF)]
+
+
+def test_who_refuses_a_change_refuses_all_until_its_keys_are_set_anew(simulate: Simulate) -> None:
+    """The client keeps 12 ms until 300: a later change of something else does not get through."""
+    scenario = scene(
+        50, 150, 250, 350, 450,
+        a={"replicas": 1},
+        events=[
+            {"at": "100ms", "set": {"policies.a.timeout": "5ms"}, "nack": ["client"]},
+            {"at": "200ms", "set": {"policies.a.fault.abort": {"percent": 1.0, "status": 418}}},
+            {"at": "210ms", "service": "a", "replicas": 2},
+            {"at": "300ms", "set": {"policies.a.timeout": "6ms"}},
+            {"at": "400ms", "set": {"policies.a.fault": {}}},
+        ],
+    )  # fmt: skip
+    records = simulate(scenario)
+    assert outcomes(records) == [SERVED, SERVED, SERVED, (0.0, 418, "FI"), (6.0, 504, "UT")]
+    assert records.attempts.replica.tolist() == [0, 0, 0, 1]  # endpoints are not refused
+    assert [push.nacked for push in records.pushes] == [1, 1, 1, 0, 0]
 
 
 SPLIT = {"versions": {"v1": {}, "v2": {}}}

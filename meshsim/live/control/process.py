@@ -28,8 +28,8 @@ LOOPBACK = "127.0.0.1"
 PORTS = ("following", "pages", "authority")
 OUTSIDER = "outsider"
 """Who else may have a certificate: that of the client."""
-SHORT_LIFE, WAIT_FIRST, WAIT_MOST = 1.0, 0.05, 5.0
-"""A process that has lived shorter than this is followed by the next one after a wait, s, that doubles."""
+WAIT_FIRST, WAIT_MOST = 0.05, 5.0
+"""A process that dies before it serves is followed by the next one after a wait, s, that doubles."""
 JOURNAL = "control-plane.journal"
 
 Fork = Callable[[Message], Member]
@@ -64,7 +64,7 @@ class ControlProcess:
         self._tokens: dict[str, str] = {}  # of streams, by proxy
         self._enrolled: dict[str, tuple[str, tuple[int, str]]] = {}  # first token, and whose
         self._proxies: dict[str, Message] = {}
-        self._began = 0.0
+        self._serves = False
         self._wait = WAIT_FIRST
         self._again: float | None = None
         for proxy in topology.proxies:
@@ -121,7 +121,7 @@ class ControlProcess:
 
     def start(self) -> Member:
         """Starts its process."""
-        self._began = time.monotonic()
+        self._serves = False
         self._again = None
         told = {
             "ports": self.ports(),
@@ -150,20 +150,24 @@ class ControlProcess:
         self.member.send(message)
         self._told = True
 
+    def begin(self, base: float) -> None:
+        """It is ready: scenario time 0 is at `base` of the monotonic clock, s."""
+        assert self.member is not None, "it is ready"
+        self.member.send({"start": base})
+        self._serves = True
+
     def tell(self, message: Message) -> None:
         """Tells it something, if it is there; one that is not will be told everything."""
         if self.member is not None and self._told:
             self.member.send(message)
 
     def died(self) -> None:
-        """Its process has ended: another follows, at once if it has lived long enough."""
+        """Its process has ended: another follows, at once if it has served."""
         self.deaths += 1
         self.member = None
         self._told = False
-        now = time.monotonic()
-        long = now - self._began >= SHORT_LIFE
-        self._wait = WAIT_FIRST if long else min(2 * self._wait, WAIT_MOST)
-        self._again = now if long else now + self._wait
+        self._wait = WAIT_FIRST if self._serves else min(2 * self._wait, WAIT_MOST)
+        self._again = time.monotonic() + (0.0 if self._serves else self._wait)
 
     @property
     def due(self) -> bool:

@@ -144,7 +144,6 @@ class Streams(Listener):
             else:
                 follower.answered(message, self.clock.now())
         except MessageError as error:
-            self.refused[str(error)] += 1
             trouble(f"the control plane has ended a stream: {error}")
             stream.give_up(str(error))
 
@@ -171,10 +170,9 @@ class Streams(Listener):
 
     def lost(self, stream: Lines, why: str) -> None:
         follower = self._known.pop(stream, None)
-        if follower is None:
-            if why:
-                self.refused[why] += 1
-        elif follower.stream is stream:
+        if why:
+            self.refused[why] += 1
+        if follower is not None and follower.stream is stream:
             follower.stream = None
             follower.missed = follower.missed or bool(follower.sent)
             follower.sent.clear()

@@ -24,6 +24,11 @@ def _call(name: str, *arguments: object) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def control(option: int, first: int = 0, second: int = 0) -> None:
+    """prctl(2)."""
+    _call("prctl", option, first, second, 0, 0)
+
+
 def unshare(kinds: int) -> None:
     """Puts this process into new namespaces; it must have one thread."""
     _call("unshare", kinds)
@@ -57,13 +62,13 @@ def lend(capability: int) -> None:
     _call("capget", header, sets)
     sets[2] |= 1 << capability
     _call("capset", header, sets)
-    _call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0)
+    control(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
 
 
 def renounce(*capabilities: int) -> None:
     """Programs that this process starts never have these, not even root's."""
     for each in capabilities:
-        _call("prctl", PR_CAPBSET_DROP, each, 0, 0, 0)
+        control(PR_CAPBSET_DROP, each)
 
 
 def private_mounts() -> None:

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, final
 
 from meshsim.live.clock import LiveClock
-from meshsim.live.context import ATTEMPT_COUNT, Context
+from meshsim.live.context import ATTEMPT_COUNT, Context, half_of
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN
@@ -27,11 +27,12 @@ from meshsim.live.wire.server import ServerConnection
 from meshsim.mesh.call import Call, Owner
 from meshsim.mesh.clock import Event
 from meshsim.mesh.request import Request
-from meshsim.policies.outcome import DC, DPE, NO_FLAG, SI, UO, URX, UT, add_flag, flag_names
+from meshsim.policies.outcome import DC, DPE, NO_FLAG, SI, UF, UO, URX, UT, add_flag, flag_names
 from meshsim.random import Key
 
 if TYPE_CHECKING:
     from meshsim.live.proxy.pairing import Pairing, Serving
+    from meshsim.live.proxy.visits import ServerSpans
 
 REPLAY_BYTES = 1 << 20
 """What is kept of a request's body: beyond it there is no retry.
@@ -44,15 +45,19 @@ class ExchangeContext:
     """What the exchanges of one listener are timed by, and recorded in.
 
     `log` and `ledger` are None where nothing is kept, `pairing` where the proxy's own replica is no program.
+    Of requests that bring no trace `sampling` is the share that leaves spans.
     """
 
     def __init__(
-        self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None, pairing: Pairing | None
-    ) -> None:
+        self, clock: LiveClock, log: AccessLog | None, ledger: Ledger | None, pairing: Pairing | None,
+        visits: ServerSpans, sampling: float,
+    ) -> None:  # fmt: skip
         self.clock = clock
         self.log = log
         self.ledger = ledger
         self.pairing = pairing
+        self.visits = visits
+        self.sampling = sampling
 
 
 class Upstream(Delivery):
@@ -152,6 +157,8 @@ class Exchange(Owner):
         """Makes the call."""
         context = self.context
         request = Request(-1, self.root, context.start, context.priority, context.sampled)
+        if context.sampled:
+            request.half = half_of(self.trace)
         call = Call(self.route.mesh_route, self, request, context.key, context.extra, self.begun)
         self.call = call
         self.row = call.row
@@ -340,6 +347,11 @@ class Exchange(Owner):
             ledger.visit(self.context, self.head.get(ATTEMPT_COUNT), self.begun, now, status)
         if self.serving is not None and shared.pairing is not None:
             shared.pairing.end(self.serving, answered=self.flags == NO_FLAG)
+            if self.context.sampled and self.flags != UF:  # else nobody there has seen it
+                shared.visits.add(
+                    self.context, self.head.get(ATTEMPT_COUNT), self.root, self.trace, route.endpoint,
+                    self.begun, now, status, self.flags,
+                )  # fmt: skip
         if shared.log is not None:
             shared.log.write(
                 self.wall, self.head, status, flags, self.details, self.received, self.sent, lasted,

@@ -17,6 +17,7 @@ from meshsim.live.context import (
     request_id,
     stranger,
     stranger_header,
+    trace_half,
     trace_hex,
     traceparent,
 )
@@ -31,7 +32,7 @@ from meshsim.live.wire.heads import Headers, RequestHead
 from meshsim.live.wire.server import Handler, ServerConnection
 from meshsim.live.wire.write import reason
 from meshsim.policies.outcome import NO_FLAG, NR, flag_names
-from meshsim.random import Key, derive
+from meshsim.random import SAMPLE, Key, derive, u01
 
 if TYPE_CHECKING:
     from meshsim.live.tls.entrance import Entrance
@@ -64,6 +65,8 @@ class Listener(Handler):
     any: ListenerRoute | None
     connections: set[ServerConnection]
 
+    half: Key
+
     def __init__(
         self, shared: ExchangeContext, routes: dict[bytes, ListenerRoute], inbound: bool, key: Key,
         unrouted: Series, context_name: bytes,
@@ -75,6 +78,7 @@ class Listener(Handler):
         self.key = key
         self.unrouted = unrouted
         self.context_name = context_name
+        self.half = trace_half(context_name.decode())
         self.strangers = 0
         self.entrance = None
         self.guard = None
@@ -129,24 +133,26 @@ class Listener(Handler):
         trace = parse_trace(traced) if traced else None
         text = "" if trace is None else trace_hex(trace.trace)
         root: Key = 0 if trace is None else trace.root()
-        parent: Key = 0 if trace is None or route.client else trace.parent
         context = parse_context(value_sent) if contexts == 1 else None
         known = context is not None
+        parent: Key = 0 if trace is None or (route.client and known) else trace.parent
         if context is None:
             pairing = None if self.inbound else self.shared.pairing
             found = None if pairing is None else pairing.find(trace, text, identity)
             if found is None:
                 self.strangers += 1
-                sampled = trace is not None and trace.sampled
-                context = stranger(derive(self.key, self.strangers), now, sampled)
+                number = derive(self.key, self.strangers)
+                context = stranger(number, now, self.samples(number) if trace is None else trace.sampled)
                 value_sent = stranger_header(context)
             else:
                 context = found.call(route)
                 value_sent = context.header()
-                text, root, parent = found.trace, found.root, found.key
+                if trace is None or text != found.trace:  # else it is the program's own span
+                    parent = found.span
+                text, root = found.trace, found.root
         if not text:
             root = context.key
-            text = key_hex(root)
+            text = key_hex(self.half, root)
         exchange = Exchange(self.shared, route, connection, head, context, root, text, parent, now)
         if not identity:
             identity = request_id(root)
@@ -163,6 +169,11 @@ class Listener(Handler):
             self.admit(exchange, identity)
         return exchange
 
+    def samples(self, key: Key) -> bool:
+        """Whether a request that nobody has decided about leaves spans."""
+        sampling = self.shared.sampling
+        return sampling > 0.0 and u01(key, SAMPLE) < sampling
+
     def admit(self, exchange: Exchange, identity: bytes) -> None:
         """Names the attempt that a request to the own replica is; `identity` is its `x-request-id`."""
         head, context = exchange.head, exchange.context
@@ -173,6 +184,7 @@ class Listener(Handler):
             serving = Serving(key, number, context, exchange.trace, exchange.root, identity, endpoint)
             exchange.serving = serving
             pairing.begin(serving)
+            key = serving.span
         head.headers.append((TRACEPARENT, traceparent(exchange.trace, key or 1, context.sampled)))
 
     def reply(
@@ -194,6 +206,13 @@ class Listener(Handler):
         context = parse_context(head.get(self.context_name))
         if shared.ledger is not None and context is not None:
             shared.ledger.visit(context, head.get(ATTEMPT_COUNT), now, now, 403)
+        trace = None if context is None or not context.sampled else parse_trace(head.get(TRACEPARENT))
+        if context is not None and trace is not None:
+            endpoint = route.endpoints.get((head.method, head.page), route).endpoint
+            shared.visits.add(
+                context, head.get(ATTEMPT_COUNT), trace.root(), trace_hex(trace.trace), endpoint, now, now,
+                403, NO_FLAG,
+            )  # fmt: skip
         if shared.log is not None:
             details = denial(decision.matched)
             service = route.service

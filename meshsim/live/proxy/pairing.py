@@ -5,7 +5,7 @@ request, and finds it again by the tracing headers that a program passes on, as 
 
 | a call brings | it is made for |
 |---|---|
-| a `traceparent` that names the attempt as its parent | that attempt |
+| a `traceparent` that names the attempt's server span as its parent | that attempt |
 | one of its trace (tracing libraries name spans of their own), or its `x-request-id` | that attempt, \
 if no other of the trace is unanswered |
 | neither; or two such attempts are there | nobody knows: it has a key of its own, and that is reported |
@@ -21,6 +21,7 @@ from collections import Counter, deque
 from meshsim.live.context import Context, Trace
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.troubles import trouble
+from meshsim.mesh.spans import server_span
 from meshsim.random import REPEAT, SCRIPT, Key, derive
 
 KEPT = 4096
@@ -36,14 +37,16 @@ class Serving:
     """An attempt that a program is, or was, serving.
 
     `number` is its own in its call, from 0; `root` is the key of the client's request, `extra` whether a
-    retry or a hedge is in its ancestry, `names` its trace (32 hex) and its `x-request-id`, `endpoint` what it
-    asked for, `calls` what the program has made for it, by number of the route.
+    retry or a hedge is in its ancestry, `span` its server span, `names` its trace (32 hex) and its
+    `x-request-id`, `endpoint` what it asked for, `calls` what the program has made for it, by number of the
+    route.
     """
 
     def __init__(
         self, key: Key, number: int, context: Context, trace: str, root: Key, request_id: bytes, endpoint: str
     ) -> None:
         self.key = key
+        self.span = server_span(key)
         self.context = context
         self.extra = context.extra or number > 0
         self.trace = trace
@@ -72,13 +75,13 @@ class Pairing:
     """What one program is serving."""
 
     def __init__(self) -> None:
-        self._by_key: dict[Key, Serving] = {}
+        self._by_span: dict[Key, Serving] = {}
         self._by_name: dict[object, list[Serving]] = {}
         self._over: deque[Serving] = deque()
 
     def begin(self, serving: Serving) -> None:
         """An attempt goes to the program."""
-        self._by_key[serving.key] = serving
+        self._by_span[serving.span] = serving
         for name in serving.names:
             self._by_name.setdefault(name, []).append(serving)
 
@@ -90,8 +93,8 @@ class Pairing:
         if len(self._over) > KEPT:
             oldest = self._over.popleft()
             self._forget(oldest)
-            if self._by_key.get(oldest.key) is oldest:
-                del self._by_key[oldest.key]
+            if self._by_span.get(oldest.span) is oldest:
+                del self._by_span[oldest.span]
 
     def _forget(self, serving: Serving) -> None:
         """Its names stand for it no longer."""
@@ -104,8 +107,8 @@ class Pairing:
 
     def find(self, trace: Trace | None, trace_id: str, request_id: bytes) -> Serving | None:
         """The attempt that a call with these headers is made for; None, and a trouble, if unknown."""
-        if trace is not None and trace.parent in self._by_key:
-            return self._by_key[trace.parent]
+        if trace is not None and trace.parent in self._by_span:
+            return self._by_span[trace.parent]
         for name in (trace_id, request_id):
             found = self._by_name.get(name, ())
             if name and len(found) == 1:

@@ -27,7 +27,9 @@ from meshsim.live.proxy.metrics import proxy_metrics
 from meshsim.live.proxy.pairing import Pairing
 from meshsim.live.proxy.route import ListenerRoute, Passed, Steps
 from meshsim.live.proxy.series import Series
+from meshsim.live.proxy.visits import ServerSpans
 from meshsim.live.servers import Listening, schedule_outages
+from meshsim.live.spans import SpanFeed
 from meshsim.live.stats import EdgeCounts, edge_report
 from meshsim.measure.exposition import Metric
 from meshsim.measure.istio import DESTINATION, SOURCE, UNKNOWN
@@ -35,7 +37,6 @@ from meshsim.mesh import proxy as mesh
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.connection import NOT_ACCEPTED
 from meshsim.mesh.recorder import Recorder
-from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.scenario import model
 from meshsim.scenario.events import schedule_events
@@ -56,6 +57,8 @@ APP = "app"
 
 class Proxy(Role):
     """One sidecar: what callers of its replica reach, and what that (or the client) calls through."""
+
+    feed: SpanFeed
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
@@ -79,9 +82,13 @@ class Proxy(Role):
         pairing = Pairing() if command else None
         self.ledger = Ledger(scenario.duration, command) if spec.keep else None
         self.recorder: Recorder = Recorder() if self.ledger is None else self.ledger.recorder
-        self.tracer = Tracer()
+        self.feed = SpanFeed(kept=spec.keep, wanted=spec.spans)
+        self.tracer = self.feed.tracer
         self.log = None if spec.access_log is None else AccessLog(spec.access_log, loop)
-        self.shared = ExchangeContext(self.clock, self.log, self.ledger, pairing)
+        sampling = scenario.tracing.sampling if spec.keep or spec.spans else 0.0
+        self.shared = ExchangeContext(
+            self.clock, self.log, self.ledger, pairing, self._server_spans(), sampling
+        )
         self.pod = self._pod_network() if spec.services else None
         self.routes: dict[str, ListenerRoute] = {}
         self.inward: ListenerRoute | None = None
@@ -100,6 +107,12 @@ class Proxy(Role):
     @property
     def _version(self) -> str:
         return "unknown" if self.place is None else self.place.version or "v1"
+
+    def _server_spans(self) -> ServerSpans:
+        """Those of its replica that it keeps itself."""
+        if self.place is None:
+            return ServerSpans(self.tracer, -1, [""])
+        return ServerSpans(self.tracer, self.place.number, self.topology.endpoints[self.place.service])
 
     def _build_outbound(self) -> None:
         spec, scenario = self.spec, self.spec.scenario
@@ -319,12 +332,10 @@ class Proxy(Role):
         return counts
 
     def rows(self) -> Mapping[str, NDArray[Any]]:
-        from meshsim.live.spans import span_rows  # noqa: PLC0415
-
         if self.ledger is None:
             return {}
         certificates = {} if self.identity is None else self.identity.rows()
-        return {**self.ledger.rows(), **span_rows(self.tracer), **certificates}
+        return {**self.ledger.rows(), **self.feed.rows(), **certificates}
 
     def close(self) -> None:
         if self.follower is not None:

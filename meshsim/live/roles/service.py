@@ -29,7 +29,7 @@ from meshsim.live.context import (
 )
 from meshsim.live.pages import PageTransport, page_proxy, page_routes, pages
 from meshsim.live.servers import Listening, schedule_outages
-from meshsim.live.spans import span_rows
+from meshsim.live.spans import SpanFeed
 from meshsim.live.troubles import trouble
 from meshsim.live.visits import Visits
 from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
@@ -38,7 +38,6 @@ from meshsim.mesh.attempt import FIRST, RETRY
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.replica import Replica
 from meshsim.mesh.request import Request
-from meshsim.mesh.spans import Tracer
 from meshsim.mesh.visit import GONE, Visit
 from meshsim.policies.outcome import RESPONSE
 from meshsim.scenario.events import schedule_events
@@ -98,6 +97,8 @@ class Stay(Visit, ServerStream):
 class Service(Role, Handler):
     """One replica."""
 
+    feed: SpanFeed
+
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         scenario = spec.scenario
@@ -105,7 +106,8 @@ class Service(Role, Handler):
         own = self.topology.proxy(spec.id)
         (self.place,) = own.replicas
         self.clock = LiveClock(asyncio.get_event_loop(), ideal=True)
-        self.tracer = Tracer()
+        self.feed = SpanFeed(kept=spec.keep, wanted=spec.spans)
+        self.tracer = self.feed.tracer
         grid = Grid.of(scenario)
         self.gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
         self.transport = PageTransport(self.clock, self.topology, spec.context)
@@ -145,6 +147,7 @@ class Service(Role, Handler):
         trace = parse_trace(head.get(TRACEPARENT))
         root = context.key if trace is None else trace.trace & random.MASK
         request = Request(-1, root, context.start, context.priority, context.sampled)
+        request.half = self.transport.half if trace is None else trace.half()
         endpoint = self.endpoints.get((head.method, head.page), 0)
         stay = Stay(self, connection, endpoint, request, context, key, number)
         if whole:
@@ -209,5 +212,5 @@ class Service(Role, Handler):
             "busy": np.array(self.gauges[0].bins),
             "queued": np.array(self.gauges[1].bins),
             "lag": np.array(self.clock.lateness),
-            **span_rows(self.tracer),
+            **self.feed.rows(),
         }

@@ -109,7 +109,7 @@ async def test_clusters_are_counted_by_envoys_names() -> None:
         assert told == {
             'envoy_cluster_upstream_rq_total{envoy_cluster_name="cart"}': "4",
             'envoy_cluster_upstream_rq_retry{envoy_cluster_name="cart"}': "2",
-            'meshsim_cluster_upstream_rq_hedge{envoy_cluster_name="cart"}': "0",
+            'meshsim_cluster_hedges_total{envoy_cluster_name="cart"}': "0",
             'envoy_cluster_outlier_detection_ejections_enforced_total{envoy_cluster_name="cart"}': "0",
             'envoy_cluster_outlier_detection_ejections_active{envoy_cluster_name="cart"}': "0",
             'envoy_cluster_upstream_rq_active{envoy_cluster_name="cart"}': "0",

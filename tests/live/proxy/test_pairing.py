@@ -11,6 +11,7 @@ from meshsim.live.context import Context, Trace, attempt_key, parse_context, par
 from meshsim.live.proxy import pairing
 from meshsim.live.proxy.pairing import KEPT, UNPAIRED, Pairing
 from meshsim.live.troubles import troubles
+from meshsim.mesh.spans import server_span
 from meshsim.random import SCRIPT, derive
 from tests.live.proxy.ends import Message, Upstream, answers
 from tests.live.proxy.rig import Rig, live, proxied
@@ -138,7 +139,7 @@ def test_a_program_goes_on_with_what_its_caller_has_given_up() -> None:
     table = Pairing()
     one = serving(table, 1)
     table.end(one, answered=False)
-    assert table.find(Trace(9, 1, False), "", b"") is one
+    assert table.find(Trace(9, server_span(1), False), "", b"") is one
     assert table.find(Trace(9, 77, False), "a", b"") is one
     assert table.find(None, "", b"r") is one
 
@@ -146,18 +147,18 @@ def test_a_program_goes_on_with_what_its_caller_has_given_up() -> None:
 def test_of_two_attempts_of_one_trace_only_the_parent_tells_which() -> None:
     table = Pairing()
     one, two = serving(table, 1), serving(table, 2)
-    assert table.find(Trace(9, 2, False), "a", b"r") is two
+    assert table.find(Trace(9, server_span(2), False), "a", b"r") is two
     assert table.find(Trace(9, 77, False), "a", b"r") is None
     table.end(two, answered=True)
     assert table.find(Trace(9, 77, False), "a", b"r") is one
-    assert table.find(Trace(9, 2, False), "a", b"r") is two  # work after the answer
+    assert table.find(Trace(9, server_span(2), False), "a", b"r") is two  # work after the answer
 
 
 def test_what_is_over_is_forgotten_in_time() -> None:
     table = Pairing()
     for key in range(1, 2 * KEPT):
         table.end(serving(table, key, f"{key}", b"%d" % key), answered=key % 2 == 0)
-    assert len(table._by_key) == KEPT
+    assert len(table._by_span) == KEPT
     assert len(table._by_name) == KEPT  # two names of each that was not answered
 
 

@@ -22,7 +22,7 @@ services: {{api: {{workers: 2, time: {{exponential: 10ms}}}}}}
 load: [{{to: api, rate: 50/s}}]
 objectives: [{{service: api, p99: {p99}}}, {{service: api, mean: 10s, success: 50%}}]
 """
-RUN = {"summary.json", "requests.parquet", "series.parquet", "spans.parquet", "scenario.yaml"}
+RUN = {"summary.json", "requests.parquet", "series.parquet", "spans.parquet", "metrics.prom", "scenario.yaml"}
 
 
 @pytest.fixture

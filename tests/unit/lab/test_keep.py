@@ -53,7 +53,7 @@ def test_files_are_those_that_there_are(scenario, tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     counted = run(scenario, keep="histograms", out=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "summary.json", "series.parquet", "run.png", "scenario.yaml", "notes.txt",
+        "summary.json", "series.parquet", "run.png", "metrics.prom", "scenario.yaml", "notes.txt",
     }  # fmt: skip
     assert json.loads((tmp_path / "summary.json").read_text()) == counted.summary
     again = run(tmp_path / "scenario.yaml")

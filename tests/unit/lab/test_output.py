@@ -154,7 +154,7 @@ def test_odd_cells_survive_csv(tmp_path) -> None:
 def test_what_an_earlier_run_left_goes_but_nothing_of_the_users(run, tmp_path) -> None:
     run.save(tmp_path, formats="svg", csv=True)
     ms.run(ms.loads(TEXT), keep="histograms", out=tmp_path)
-    assert names(tmp_path) == {"summary.json", "series.parquet", "run.png", "scenario.yaml"}
+    assert names(tmp_path) == {"summary.json", "series.parquet", "run.png", "metrics.prom", "scenario.yaml"}
     mine = {"requests.csv": b"time,latency\n1,2\n", "run.svg": b"<svg/>", "map.png": b"\x89PNG of mine"}
     for name, content in mine.items():
         (tmp_path / name).write_bytes(content)

@@ -14,7 +14,15 @@ from meshsim.lab.run import Run, run
 from meshsim.measure import requests, series, spans
 from meshsim.scenario import loads
 
-FILES = {"summary.json", "requests.parquet", "series.parquet", "spans.parquet", "run.png", "scenario.yaml"}
+FILES = {
+    "summary.json",
+    "requests.parquet",
+    "series.parquet",
+    "spans.parquet",
+    "run.png",
+    "metrics.prom",
+    "scenario.yaml",
+}
 
 TEXT = """
 name: small

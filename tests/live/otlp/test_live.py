@@ -1,0 +1,136 @@
+"""The traces of live runs, as a receiver gets them: whole, and those of the same simulation."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import meshsim
+from meshsim.errors import MeshsimError
+from meshsim.lab.live import run_live
+from meshsim.scenario import loads
+from tests.live.otlp.receiver import Receiver, shapes, wrong_trees
+
+TEXT = """
+name: shop
+duration: 3s
+services:
+  front:
+    replicas: 2
+    workers: 8
+    time: 1ms
+    endpoints: {page: {path: /page}, buy: {method: POST, path: /buy, script: [{call: cart/add, repeat: 2}]}}
+    script: [{call: cart}]
+  cart:
+    replicas: 2
+    workers: 20
+    time: {exponential: 2ms}
+    errors: 20%
+    endpoints: {add: {method: POST, path: /add, time: {exponential: 3ms}}}
+policies: {cart: {retries: {attempts: 2, on: [5xx]}, balance: round_robin}}
+load: [{to: front, rate: 40/s, endpoints: {page: 50, buy: 50}}]
+tracing: {sampling: 100%}
+"""
+
+
+def test_a_live_run_has_the_traces_of_the_simulation(tmp_path: Path) -> None:
+    scenario = loads(TEXT)
+    with Receiver() as receiver:
+        began = time.time_ns()
+        run = run_live(scenario, otlp=receiver.url, out=tmp_path)
+        ended = time.time_ns()
+    with Receiver() as other:
+        meshsim.run(scenario, otlp=other.url)
+    assert receiver.problems == []
+    assert wrong_trees(receiver.spans) == []
+    sent = run.summary["traces"]
+    assert (sent["rejected"], sent["dropped"], sent["retries"]) == (0, 0, 0)
+    assert sent["sent"] == len(receiver.spans) == len(run.spans)
+    assert {span.id for span in receiver.spans} == set(run.spans["span_id"])
+    assert all(began <= span.start <= span.end <= ended for span in receiver.spans)
+    # which replica answers depends on timing: all else is the same
+    assert plain(receiver.spans) == plain(other.spans)
+
+
+def plain(spans):
+    """Traces by what does not depend on which replica was free."""
+    return {
+        (id_, parent, name, kind, error, service)
+        for _, id_, parent, name, kind, error, service, *_ in shapes(spans)
+    }
+
+
+def test_a_live_export_has_what_was_sent(tmp_path: Path) -> None:
+    from meshsim.lab.traces import export_otlp
+
+    with Receiver() as receiver:
+        run_live(loads(TEXT, overrides=["duration=1s"]), otlp=receiver.url, out=tmp_path)
+        first = {(span.trace, span.id, span.start) for span in receiver.spans}
+        receiver.spans.clear()
+        export_otlp(tmp_path, to=receiver.url)
+        again = {(span.trace, span.id, span.start) for span in receiver.spans}
+    assert first == again
+
+
+def test_a_receiver_that_is_down_costs_requests_nothing_and_is_told() -> None:
+    scenario = loads(TEXT, overrides=["duration=1s"])
+    run = run_live(scenario, otlp="http://127.0.0.1:9")
+    assert run.summary["requests"]["unfinished"] == 0
+    sent = run.summary["traces"]
+    assert sent["sent"] == 0
+    assert sent["dropped"] == len(run.spans)
+    assert any("did not reach" in note for note in run.summary["notes"])
+
+
+def test_envoys_spans_are_refused_by_name() -> None:
+    with pytest.raises(MeshsimError, match="an Envoy's spans are not collected; use --proxy meshsim"):
+        run_live(loads(TEXT), proxy="envoy", otlp="http://127.0.0.1:4318")
+
+
+PROGRAM = """
+import os, http.server, urllib.request
+
+
+class Program(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        kept = {name: self.headers[name] for name in ("traceparent", "x-request-id") if self.headers[name]}
+        urllib.request.urlopen(urllib.request.Request(os.environ["API_URL"], headers=kept)).read()
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Program).serve_forever()
+"""
+
+
+def test_a_program_that_passes_traceparent_on_is_in_the_tree(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    scenario = loads(
+        f"""
+name: p
+mesh: {{dataplane: sidecar}}
+duration: 1s
+services:
+  front: {{time: 1ms, script: [{{call: api}}], live: {{command: ["{sys.executable}", program.py]}}}}
+  api: {{time: 1ms}}
+load: [{{to: front, rate: 20/s}}]
+tracing: {{sampling: 100%}}
+""",
+        folder=tmp_path,
+    )
+    with Receiver() as receiver:
+        run_live(scenario, otlp=receiver.url)
+    with Receiver() as other:
+        meshsim.run(scenario, otlp=other.url)
+    assert receiver.problems == []
+    assert wrong_trees(receiver.spans) == []
+    assert plain(receiver.spans) == plain(other.spans)
