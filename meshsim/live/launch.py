@@ -129,9 +129,7 @@ class LiveMesh:
         inclusive = self.options.proxy == "meshsim"
         self._proxies = self._chosen_proxies()
         fork = partial(self.fork, CONTROL_PLANE, THE_MESH)
-        self.control = ControlProcess(
-            self.topology, self.keeper.folder, fork, inclusive=inclusive, elastic=self.proxies.elastic
-        )
+        self.control = ControlProcess(self.topology, self.keeper.folder, fork, inclusive=inclusive)
         self.cluster = Cluster(self)
         members = [self.control.start()]
         members += [*self._proxies.begin(), *(self.fork("service", place.name) for place in own)]
@@ -153,9 +151,13 @@ class LiveMesh:
         if kind == "envoy":
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
-            folder, log = self.keeper.folder / "envoy", self.options.access_log
-            return Envoys(self.scenario, self.seed, host, folder, log, self._context)
+            rest = self.options.access_log, self._context, lambda: self.topology, self._hear_envoy
+            return Envoys(self.scenario, self.seed, host, self.keeper.folder / "envoy", *rest)
         raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
+
+    def _hear_envoy(self, member: Member, id_: str, message: Message) -> None:
+        self._members.setdefault(member, ("proxy", id_))
+        self.keeper.events.put((member, message))
 
     def fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
         """One of our own processes, with what it is."""
@@ -234,6 +236,7 @@ class LiveMesh:
                 self.control.tell_everything(self.addresses(role, id_))
             else:
                 member.send(self.addresses(role, id_))
+        self.proxies.follow(self.control.following)
         self.proxies.connect(self.apps, self.reached_at())
         self._await("ready", list(self._members))
 

@@ -10,7 +10,7 @@ that can have been it, and to none where there are several.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from math import ceil
 
 from meshsim.live.envoy.process import Envoy
@@ -80,8 +80,8 @@ def without_rejected(each: Iterable[ConnectionCounts]) -> None:
 class Reading(Event):
     """Reads the counts of all Envoys, again and again."""
 
-    def __init__(self, clock: Clock, each: Iterable[ConnectionCounts], scenario: Scenario) -> None:
-        self.each = list(each)
+    def __init__(self, clock: Clock, each: Collection[ConnectionCounts], scenario: Scenario) -> None:
+        self.each = each
         times = {scenario.duration, *(second * EVERY for second in range(ceil(scenario.duration / EVERY)))}
         if scenario.warmup != "auto":
             times.add(scenario.warmup)

@@ -277,6 +277,11 @@ class Envoy:
         return Log(self.folder / CALLS, partial(call_row, self.proxy.caller), self._known)
 
     @property
+    def started(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         """The process's id, while there is one."""
         assert self._process is not None, "start it first"

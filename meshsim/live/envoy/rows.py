@@ -36,10 +36,14 @@ def rows(
     tries: Sequence[TryRow],
     ejections: Sequence[Ejection],
     connections: Sequence[tuple[float, int, int]] = (),
+    mesh: Topology | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """The columns of the proxy of a service or ``client``; no calls from outside or without a route."""
+    """The columns of the proxy of a service or ``client``; no calls from outside or without a route.
+
+    `mesh` knows of replicas that have come besides those of the scenario.
+    """
     hedging = {(service, endpoint) for who, service, endpoint in hedged(scenario) if who == caller}
-    topology = Topology(scenario)
+    topology = mesh or Topology(scenario)
     edges, routes = topology.number_of, topology.route_number
     numbers = {replica.name: replica.number for replica in topology.replicas}
     made = [call for call in calls if call.listener != INBOUND and (caller, call.service) in edges]
