@@ -145,15 +145,15 @@ class LiveMesh:
         self._connect()
 
     def _chosen_proxies(self) -> Proxies:
-        kind, host = self.options.proxy, self.options.host
-        if kind == "meshsim":
+        host = self.options.host
+        if self.options.proxy == "meshsim":
             return MeshsimProxies(self.topology, host, self.fork)
-        if kind == "envoy":
+        if self.options.proxy == "envoy":
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
             rest = self.options.access_log, self._context, lambda: self.topology, self._hear_envoy
             return Envoys(self.scenario, self.seed, host, self.keeper.folder / "envoy", *rest)
-        raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
+        raise MeshsimError(f"no proxy {self.options.proxy!r}; choose meshsim or envoy")
 
     def _hear_envoy(self, member: Member, id_: str, message: Message) -> None:
         self._members.setdefault(member, ("proxy", id_))

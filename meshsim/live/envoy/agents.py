@@ -178,7 +178,8 @@ class Agents:
         self._call(self.identities[id_].back(partial(self.restarted.append, id_)))
 
     def _call(self, what: Callable[[], object]) -> None:
-        self._loop.call_soon_threadsafe(what)
+        if self._thread.is_alive():  # else all has ended already
+            self._loop.call_soon_threadsafe(what)
 
     def close(self) -> None:
         """Ends the thread, and all that it does."""

@@ -134,7 +134,7 @@ class Envoys(Proxies):
         self._seed, self._host, self._folder, self._context = seed, host, folder, context
         self._present = [proxy for proxy in start.proxies if not any(each.added for each in proxy.replicas)]
         self._envoys = {proxy.name: self._envoy(proxy) for proxy in self._present}
-        check_watches(len(self._envoys), max(each.proxy.watched for each in self._envoys.values()))
+        check_watches([each.proxy.watched for each in self._envoys.values()])
         self._clock = TickClock()
         self._earlier = Counter(troubles)  # of other runs in this process
         self._identified = [proxy for proxy in self._present if proxy.identified]
@@ -333,14 +333,14 @@ class Envoys(Proxies):
                 shutil.copyfile(log, self._access_log / f"{file_name(id_)}.jsonl")
 
 
-def check_watches(envoys: int, files: int) -> None:
-    """Raises MeshsimError if this user can't have so many Envoys, each of which watches so many files."""
+def check_watches(files: Sequence[int]) -> None:
+    """Raises MeshsimError if this user can't have Envoys that watch so many files each."""
     try:
         most = int(WATCHES.read_text())
     except (OSError, ValueError):  # not Linux
         return
-    if envoys * files > most:
+    if sum(files) > most:
         raise MeshsimError(
-            f"{envoys} Envoys watch {envoys * files} files, and this user can watch {most}"
-            f" (raise fs.inotify.max_user_instances with sysctl, or run at most {most // files})"
+            f"{len(files)} Envoys watch {sum(files)} files, and this user can watch {most}"
+            f" (raise fs.inotify.max_user_instances with sysctl, or run fewer)"
         )
