@@ -184,7 +184,7 @@ def options_of(
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
-    refuse_unknown(scenario, elastic=proxy == "meshsim")
+    refuse_unknown(scenario)
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
     if intercept:

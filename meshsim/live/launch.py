@@ -25,6 +25,7 @@ from meshsim.live.child import ROLES, STATS_INTERVAL
 from meshsim.live.control.process import ControlProcess
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.intercept.plan import PodPlan
+from meshsim.live.launcher import CONTROL_PLANE, HUNG, NAMES, REPORTS, THE_MESH
 from meshsim.live.options import Options, Progress
 from meshsim.live.pods import Cluster
 from meshsim.live.ports import free_ports
@@ -42,9 +43,6 @@ PROGRESS_EVERY = 100
 LEAD = 0.25
 """From announcing the start to scenario time 0, s: everybody has heard of it by then."""
 TICK = 0.01
-CONTROL_PLANE = "control_plane"
-THE_MESH = "the mesh"
-"""The id of the control plane."""
 PROBE_INTERVAL = 0.05
 
 
@@ -128,9 +126,7 @@ class LiveMesh:
         self.keeper.warm(self._roles, self._text, str(self.keeper.folder))
         self._proxies = self._chosen_proxies()
         fork, ours = partial(self.fork, CONTROL_PLANE, THE_MESH), self.options.proxy == "meshsim"
-        self.control = ControlProcess(
-            self.topology, self.keeper.folder, fork, inclusive=ours, elastic=self.proxies.elastic
-        )
+        self.control = ControlProcess(self.topology, self.keeper.folder, fork, inclusive=ours)
         self.cluster = Cluster(self)
         members = [self.control.start()]
         members += [*self._proxies.begin(), *(self.fork("service", place.name) for place in own)]
@@ -146,15 +142,19 @@ class LiveMesh:
         self._connect()
 
     def _chosen_proxies(self) -> Proxies:
-        kind, host = self.options.proxy, self.options.host
-        if kind == "meshsim":
+        host = self.options.host
+        if self.options.proxy == "meshsim":
             return MeshsimProxies(self.topology, host, self.fork)
-        if kind == "envoy":
+        if self.options.proxy == "envoy":
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
-            folder, log = self.keeper.folder / "envoy", self.options.access_log
-            return Envoys(self.scenario, self.seed, host, folder, log, self._context)
-        raise MeshsimError(f"no proxy {kind!r}; choose meshsim or envoy")
+            rest = self.options.access_log, self._context, lambda: self.topology, self._hear_envoy
+            return Envoys(self.scenario, self.seed, host, self.keeper.folder / "envoy", *rest)
+        raise MeshsimError(f"no proxy {self.options.proxy!r}; choose meshsim or envoy")
+
+    def _hear_envoy(self, member: Member, id_: str, message: Message) -> None:
+        self._members.setdefault(member, ("proxy", id_))
+        self.keeper.events.put((member, message))
 
     def fork(self, role: str, id_: str, more: Mapping[str, Any] | None = None) -> Member:
         """One of our own processes, with what it is."""
@@ -162,9 +162,8 @@ class LiveMesh:
         member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self._roles, place)
         self._members[member] = role, id_
         log = self.options.access_log if role == "proxy" else None
-        folder = str(self.keeper.folder)  # of the files that the scenario's text names
-        spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}
-        spec |= {"host": self.options.host, "keep": self.options.keep, "context": self._context}
+        spec = {"role": role, "id": id_, "scenario": self._text, "seed": self.seed, "host": self.options.host}
+        spec |= {"folder": str(self.keeper.folder), "keep": self.options.keep, "context": self._context}
         spec["spans"] = self.options.spans is not None
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
         spec |= {"extra": list(self.topology.extra), "services": self.pods.services(role, id_)}
@@ -239,6 +238,7 @@ class LiveMesh:
                 self.control.tell_everything(self.addresses(role, id_))
             else:
                 member.send(self.addresses(role, id_))
+        self.proxies.follow(self.control.following)
         self.proxies.connect(self.apps, self.reached_at())
         self._await("ready", list(self._members))
 
@@ -398,8 +398,3 @@ class LiveMesh:
         self.troubles |= self.proxies.troubles
         self.keeper.insist()  # with its folder Envoys' logs go, which then read as empty
         return rows
-
-
-HUNG = "it did not end when asked to"
-REPORTS = {"listening": "its port", "ready": "being ready", "rows": "what it has measured"}
-NAMES = {"proxy": "proxy", "service": "service", "load": "load generator", CONTROL_PLANE: "control plane"}

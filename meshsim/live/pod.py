@@ -227,6 +227,7 @@ class LivePod(Event):
                 member.send({"stop": True})
             else:
                 member.hang_up()
+        mesh.proxies.remove(name)
         mesh.control.tell(mesh.control.dismiss(name))
 
 

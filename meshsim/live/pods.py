@@ -96,10 +96,6 @@ class Cluster(Body):
 
     def scale(self, order: Message) -> None:
         """The control plane was asked for so many replicas of a service."""
-        if not self.mesh.proxies.elastic:
-            error = "replicas behind these proxies can't come and go"
-            self.mesh.control.tell({"scaled": order["order"], "error": error})
-            return
         deployment = self.deployments[order["service"], order["version"]]
         self._orders[order["order"]] = deployment
         self._ordering = True

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshsim.live import Address, Message
+from meshsim.live.control.messages import Following
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.processes import Member, Process, Rows
 from meshsim.scenario.topology import Topology
@@ -52,10 +53,7 @@ class Proxies(ABC):
     """One proxy for each replica and the client; `troubles`, once ended, are of those that are no members.
 
     `enrolments` say, by proxy, how to ask for a certificate: from `connect` on, where there are identities.
-    They are `elastic` if replicas may come and go while the mesh runs, and its policies change.
     """
-
-    elastic = False
 
     def __init__(self) -> None:
         self.troubles: dict[str, dict[str, int]] = {}
@@ -75,13 +73,19 @@ class Proxies(ABC):
     def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> None:  # noqa: B027
         """Tells proxies that are no members where applications and replicas are, by id; waits for them."""
 
-    def add(self, id_: str) -> Member:
-        """Starts the proxy of a replica that comes while the mesh runs, where these are `elastic`."""
-        raise NotImplementedError
+    def follow(self, following: Callable[[str], Following]) -> None:  # noqa: B027 - ours learn it as members
+        """Tells proxies that are no members how to find the control plane, by id."""
 
+    @abstractmethod
+    def add(self, id_: str) -> Member:
+        """Starts the proxy of a replica that comes while the mesh runs."""
+
+    @abstractmethod
     def opened(self, id_: str, said: Message) -> Listeners:
         """Where a proxy listens that was added, by what it says of that."""
-        raise NotImplementedError
+
+    def remove(self, id_: str) -> None:  # noqa: B027 - members are told
+        """Ends a proxy that is no member, with all it holds: its replica has gone for good."""
 
     def start(self, base: float) -> None:  # noqa: B027 - ours learn it as members
         """Scenario time 0 is at `base` of the monotonic clock, s."""
@@ -106,8 +110,6 @@ class Proxies(ABC):
 
 class MeshsimProxies(Proxies):
     """Our own."""
-
-    elastic = True
 
     def __init__(self, topology: Topology, host: str, fork: Callable[[str, str], Member]) -> None:
         super().__init__()

@@ -23,20 +23,11 @@ TTL_LEAST = 2.0
 """Of a certificate, s."""
 
 
-def refuse_unknown(scenario: Scenario, *, elastic: bool = True) -> None:
-    """Raises MeshsimError with every key of the data plane and control plane that can't be run live.
-
-    Proxies are `elastic` that learn what changes from the control plane.
-    """
+def refuse_unknown(scenario: Scenario) -> None:
+    """Raises MeshsimError with every key of the data plane and control plane that can't be run live."""
     found = [each for each, _ in set_keys(scenario) if each.startswith("mesh.") and each not in MESH]
     if found:
         raise MeshsimError(f"a live mesh can't do {', '.join(found)} yet; simulate it, or leave it out")
-    rolls = any(event.rolls or event.component == "control_plane" or event.nack for event in scenario.events)
-    if not elastic and (rolls or scenario.mesh.control_plane is not None):
-        raise MeshsimError(
-            "a mesh of Envoys can't scale, restart, or lose its control plane yet; simulate it, or run it"
-            " with --proxy meshsim"
-        )
     mtls = scenario.mesh.mtls
     if mtls is not None and mtls.certificate_ttl < TTL_LEAST:
         raise MeshsimError(

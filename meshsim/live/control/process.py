@@ -46,9 +46,7 @@ class ControlProcess:
         deaths: how often it has died.
     """
 
-    def __init__(
-        self, topology: Topology, folder: Path, fork: Fork, *, inclusive: bool, elastic: bool
-    ) -> None:
+    def __init__(self, topology: Topology, folder: Path, fork: Fork, *, inclusive: bool) -> None:
         self.folder = folder
         self.member: Member | None = None
         self.root = ""
@@ -56,7 +54,6 @@ class ControlProcess:
         self.enrolments: dict[str, Enrolment] = {}
         self._fork = fork
         self._inclusive = inclusive
-        self._elastic = elastic
         self._told = False
         self._mtls = topology.scenario.mesh.mtls is not None
         self._bound = {name: bound(socket.AF_INET, (LOOPBACK, 0)) for name in PORTS}
@@ -129,7 +126,6 @@ class ControlProcess:
             "tokens": {hashed(token): owner for token, owner in self._enrolled.values()},
             "inclusive": self._inclusive,
             "secret": self._secret,
-            "elastic": self._elastic,
         }
         self.member = self._fork({"control": told})
         return self.member

@@ -1,8 +1,8 @@
-"""The agents of a mesh's Envoys: they get certificates from the authority, and hand them on as files.
+"""The agents of a mesh's Envoys: they follow the control plane, get certificates, and hand both on as files.
 
 An Envoy can't ask by itself, so each has an agent, as Istio's sidecars do. Those of a run share a thread
 beside the launcher, with scenario time of its own. They are what meshsim's own proxies have
-(`identity.proxy`); only what becomes of a certificate differs.
+(`identity.proxy`, `control.client`); only what becomes of a certificate, and of an update, differs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from pathlib import Path
 
 from meshsim.errors import MeshsimError
 from meshsim.live.clock import LiveClock
+from meshsim.live.control.client import Follower
+from meshsim.live.control.lines import Lines
+from meshsim.live.control.messages import Following, Update
 from meshsim.live.envoy.process import replace_text
 from meshsim.live.envoy.tls import documents
 from meshsim.live.identity.answers import AnswerError
@@ -26,7 +29,9 @@ from meshsim.live.loops import new_loop
 from meshsim.live.tls.context import Credentials, Tls
 from meshsim.live.troubles import watch
 from meshsim.mesh.proxy import proxy_key
+from meshsim.random import PUSHES, derive
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.names import file_name
 from meshsim.scenario.topology import Proxy
 
 PATIENCE = 30.0
@@ -54,31 +59,52 @@ class SecretFiles(Tls):
                 self._written[name] = text
 
 
+class EnvoyFollower(Follower):
+    """Follows the control plane for an Envoy; an update goes to an inbox, and is answered when it has it."""
+
+    inbox: deque[tuple[EnvoyFollower, Lines, Update]]
+
+    def take(self, stream: Lines, update: Update) -> None:
+        self.inbox.append((self, stream, update))
+
+
+def _applied_elsewhere(update: Update) -> tuple[int, str]:
+    raise AssertionError("an Envoy takes what it is given in its own time")
+
+
 class Agents:
-    """One for each proxy that has an identity; all is done in the thread, but for what `restarted` says.
+    """One for each proxy; all is done in the thread, but for what `restarted` and `inbox` say.
 
     Attributes:
-        identities: by id of the proxy, once they are enrolled.
+        identities: by id of the proxy, once they are enrolled, of those that have one.
+        followers: of the control plane, by id.
+        inbox: updates that have come, in order.
         restarted: ids of proxies whose replicas have come up again, and have their certificates.
     """
 
     _loop: asyncio.AbstractEventLoop
     _clock: LiveClock
 
-    def __init__(self, scenario: Scenario, seed: int, folders: Mapping[str, Path]) -> None:
+    def __init__(self, scenario: Scenario, seed: int, folder: Path) -> None:
         self.scenario = scenario
         self.seed = seed
         self.identities: dict[str, ProxyIdentity] = {}
         self.restarted: deque[str] = deque()
-        self._folders = folders
+        self.followers: dict[str, EnvoyFollower] = {}
+        self.inbox: deque[tuple[EnvoyFollower, Lines, Update]] = deque()
+        self._folder = folder
+        self._joining: list[asyncio.Task[None]] = []
         self._numbers: dict[str, int] = {}
         self._thread = threading.Thread(target=self._live, name="agents", daemon=True)
 
-    def enrol(self, proxies: Iterable[Proxy], enrolments: Mapping[str, Enrolment]) -> None:
-        """Gets first certificates for all; returns when they are there. A MeshsimError if one is not."""
+    def begin(self) -> None:
+        """Starts the thread."""
         self._loop = new_loop()
         self._clock = LiveClock(self._loop, ideal=False)
         self._thread.start()
+
+    def enrol(self, proxies: Iterable[Proxy], enrolments: Mapping[str, Enrolment]) -> None:
+        """Gets first certificates for all; returns when they are there. A MeshsimError if one is not."""
         work = asyncio.run_coroutine_threadsafe(self._enrol(list(proxies), enrolments), self._loop)
         try:
             work.result(PATIENCE)
@@ -91,12 +117,48 @@ class Agents:
 
     async def _enrol(self, proxies: list[Proxy], enrolments: Mapping[str, Enrolment]) -> None:
         for proxy in proxies:
-            files = SecretFiles(self._folders[proxy.name])
-            files.folder.mkdir(parents=True, exist_ok=True)
-            (name,) = proxy.callers
-            self._numbers[proxy.name] = proxy.number
-            self.identities[proxy.name] = ProxyIdentity(self._clock, files, name, enrolments[proxy.name])
+            self._identify(proxy, enrolments[proxy.name])
         await asyncio.gather(*(each.enrol() for each in self.identities.values()))
+
+    def _identify(self, proxy: Proxy, enrolment: Enrolment) -> ProxyIdentity:
+        files = SecretFiles(self._folder / file_name(proxy.name))
+        files.folder.mkdir(parents=True, exist_ok=True)
+        (name,) = proxy.callers
+        self._numbers[proxy.name] = proxy.number
+        found = self.identities[proxy.name] = ProxyIdentity(self._clock, files, name, enrolment)
+        return found
+
+    def join(self, proxy: Proxy, enrolment: Enrolment) -> None:
+        """A proxy comes while the mesh runs: it is in `restarted` when it has its first certificate."""
+
+        async def join() -> None:
+            identity = self._identify(proxy, enrolment)
+            await identity.join(self.scenario, proxy_key(self.seed, proxy.number))
+            self.restarted.append(proxy.name)
+
+        self._call(lambda: self._joining.append(self._loop.create_task(join())))
+
+    def follow(self, proxy: Proxy, following: Following, version: int) -> None:
+        """A proxy that has this version, or none: -1, follows the control plane from now on."""
+        key = derive(proxy_key(self.seed, proxy.number), PUSHES)
+        follower = EnvoyFollower(following, proxy.name, version, _applied_elsewhere, key)
+        follower.inbox = self.inbox
+        self.followers[proxy.name] = follower
+        self._call(follower.start)
+
+    def answer(
+        self, follower: EnvoyFollower, stream: Lines, update: Update, newest: int, refused: str
+    ) -> None:
+        """An Envoy has taken an update, or refused it."""
+        self._call(partial(follower.answer, stream, update, newest, refused))
+
+    def leave(self, id_: str) -> None:
+        """A proxy has gone for good."""
+        follower = self.followers.pop(id_, None)
+        if follower is not None:
+            self._call(follower.close)
+        if id_ in self.identities:
+            self._call(self.identities[id_].close)
 
     def start(self, base: float) -> None:
         """Scenario time 0 is at `base` of the monotonic clock, s."""
@@ -116,7 +178,8 @@ class Agents:
         self._call(self.identities[id_].back(partial(self.restarted.append, id_)))
 
     def _call(self, what: Callable[[], object]) -> None:
-        self._loop.call_soon_threadsafe(what)
+        if self._thread.is_alive():  # else all has ended already
+            self._loop.call_soon_threadsafe(what)
 
     def close(self) -> None:
         """Ends the thread, and all that it does."""
@@ -127,6 +190,10 @@ class Agents:
     def _end(self) -> None:
         for identity in self.identities.values():
             identity.close()
+        for follower in self.followers.values():
+            follower.close()
+        for task in self._joining:
+            task.cancel()
         self._clock.close()
         self._loop.call_soon(self._loop.stop)
 

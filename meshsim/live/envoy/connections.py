@@ -10,11 +10,12 @@ that can have been it, and to none where there are several.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from math import ceil
 
 from meshsim.live.envoy.process import Envoy
-from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
+from meshsim.live.envoy.proxy import INBOUND
+from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.mesh.clock import Clock, Event
 from meshsim.mesh.connection import COUNTED
 from meshsim.scenario.model import Scenario
@@ -79,8 +80,8 @@ def without_rejected(each: Iterable[ConnectionCounts]) -> None:
 class Reading(Event):
     """Reads the counts of all Envoys, again and again."""
 
-    def __init__(self, clock: Clock, each: Iterable[ConnectionCounts], scenario: Scenario) -> None:
-        self.each = list(each)
+    def __init__(self, clock: Clock, each: Collection[ConnectionCounts], scenario: Scenario) -> None:
+        self.each = each
         times = {scenario.duration, *(second * EVERY for second in range(ceil(scenario.duration / EVERY)))}
         if scenario.warmup != "auto":
             times.add(scenario.warmup)

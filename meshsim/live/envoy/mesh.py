@@ -1,7 +1,7 @@
 """All proxies of a live mesh as real Envoys: started, connected, pushed to, read and ended together.
 
 The launcher drives it as it drives meshsim's own proxies, but for one thing: an Envoy knows nothing of
-scenario time, so what happens to proxies at a time (`set` events, replicas that are down) happens in `tick`.
+scenario time, so what happens to it at a time (updates, replicas that are down) happens in `tick`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import itertools
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
@@ -19,27 +20,28 @@ from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message
+from meshsim.live.control.messages import Following
 from meshsim.live.envoy.accesslog import CallRow, Log
 from meshsim.live.envoy.agents import Agents
+from meshsim.live.envoy.configured import ConfiguredEnvoy
 from meshsim.live.envoy.connections import ConnectionCounts, Reading, without_rejected
+from meshsim.live.envoy.member import EnvoyMember, Says
 from meshsim.live.envoy.process import Envoy
+from meshsim.live.envoy.proxy import INBOUND
 from meshsim.live.envoy.refusals import refuse
-from meshsim.live.envoy.resources import CLUSTER_OF, INBOUND
+from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.live.envoy.rows import rows
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.merge import hedged
 from meshsim.live.processes import Member
-from meshsim.live.proxies import Heard, Listeners, Proxies
+from meshsim.live.proxies import Heard, Listeners, Ports, Proxies
 from meshsim.live.proxy.route import Passed
 from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
 from meshsim.live.troubles import troubles
 from meshsim.mesh.clock import Clock, Event
-from meshsim.mesh.proxy import proxy_key
-from meshsim.scenario.events import control_of, schedule_events
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
-from meshsim.scenario.push import Configuration, Receiver
 from meshsim.scenario.topology import Proxy, Topology
 
 AGENTS = "the agents of the Envoys"
@@ -109,50 +111,43 @@ class ReplicaPod:
             self.envoy.bring_up()
 
 
-class ConfiguredEnvoy(Receiver):
-    """An Envoy as the control plane knows it."""
-
-    def __init__(self, envoy: Envoy, seed: int, proxy: Proxy) -> None:
-        super().__init__(proxy_key(seed, proxy.number), proxy.callers)
-        self.envoy = envoy
-
-    def find(self, configuration: Configuration, now: float) -> None:
-        """Their replicas are those of the start."""
-
-    def configure(self, scenario: Scenario, now: float) -> None:
-        self.envoy.push(scenario)
-
-
 class Envoys(Proxies):
     """One Envoy for each replica and the client; a MeshsimError with every key that they can't do.
 
     Each has its own folder in `folder`; their access logs are copied to `access_log` in the end, if given;
-    `context` is the header that says whose a call is.
+    `context` is the header that says whose a call is. `topology` is the mesh's, as it is by now; `says` takes
+    what a member says that a new replica's Envoy has.
     """
 
     def __init__(
         self, scenario: Scenario, seed: int, host: str, folder: Path, access_log: Path | None = None,
-        context: str = "x-meshsim",
+        context: str = "x-meshsim", topology: Callable[[], Topology] | None = None,
+        says: Says = lambda member, id_, message: None,
     ) -> None:  # fmt: skip
         super().__init__()
         refuse(scenario)
         self._access_log = access_log
         self.scenario = scenario
-        topology = Topology(scenario)
-        self._envoys = {
-            proxy.name: Envoy(scenario, proxy.name, folder / file_name(proxy.name), host, context)
-            for proxy in topology.proxies
-        }
-        check_watches(len(self._envoys), max(each.proxy.watched for each in self._envoys.values()))
+        start = Topology(scenario)
+        self._topology = topology or (lambda: start)
+        self._says = says
+        self._seed, self._host, self._folder, self._context = seed, host, folder, context
+        self._present = [proxy for proxy in start.proxies if not any(each.added for each in proxy.replicas)]
+        self._envoys = {proxy.name: self._envoy(proxy) for proxy in self._present}
+        check_watches([each.proxy.watched for each in self._envoys.values()])
         self._clock = TickClock()
         self._earlier = Counter(troubles)  # of other runs in this process
-        self._identified = [proxy for proxy in topology.proxies if proxy.identified]
-        folders = {id_: envoy.folder for id_, envoy in self._envoys.items()}
-        self._agents = Agents(scenario, seed, folders) if self._identified else None
+        self._identified = [proxy for proxy in self._present if proxy.identified]
+        self._agents = Agents(scenario, seed, folder)
+        self._following: Callable[[str], Following] | None = None
         self._pods: dict[str, ReplicaPod] = {}
-        self._schedule(topology, seed)
-        self._connections = {id_: ConnectionCounts(envoy, topology) for id_, envoy in self._envoys.items()}
+        self._configured: dict[str, ConfiguredEnvoy] = {}
+        self._joining: dict[str, EnvoyMember] = {}
+        self._schedule()
+        self._connections = {id_: ConnectionCounts(envoy, start) for id_, envoy in self._envoys.items()}
         Reading(self._clock, self._connections.values(), scenario)
+        self._gone: set[str] = set()
+        self._now = 0.0
         self._logs: dict[str, Log[CallRow]] = {}
         self._hedged = hedged(scenario)
         self._passed = {
@@ -160,29 +155,33 @@ class Envoys(Proxies):
             for id_, envoy in self._envoys.items()
         }
 
-    def _schedule(self, topology: Topology, seed: int) -> None:
-        """Puts what will happen to each proxy on the clock."""
-        configured = []
-        for proxy in topology.proxies:
+    def _envoy(self, proxy: Proxy) -> Envoy:
+        folder, extra = self._folder / file_name(proxy.name), self._topology().extra
+        return Envoy(self.scenario, proxy.name, folder, self._host, self._context, extra)
+
+    def _schedule(self) -> None:
+        """Puts what will happen to each replica on the clock."""
+        for proxy in self._present:
             envoy = self._envoys[proxy.name]
-            configured.append(ConfiguredEnvoy(envoy, seed, proxy))
+            self._configured[proxy.name] = ConfiguredEnvoy(envoy, self._seed, proxy, self._agents.answer)
             pod = ReplicaPod(proxy.name, envoy, self._agents if proxy.identified else None)
             self._pods[proxy.name] = pod
             for replica in proxy.replicas if proxy.in_path else ():
                 schedule_outages(self._clock, self.scenario, replica, pod.go, pod.come)
-        control = control_of(topology, self._clock, configured)
-        schedule_events(topology, self._clock, proxies=configured, control=control)
 
     def begin(self) -> Sequence[Member]:
-        return self._start_all() if self._agents is None else []
-
-    def _start_all(self) -> Sequence[Member]:
-        for envoy in self._envoys.values():
-            envoy.start()
+        self._agents.begin()
+        if not self._identified:
+            self._start_all()
         return []
 
+    def _start_all(self) -> None:
+        for envoy in self._envoys.values():
+            envoy.start()
+
     def enrol(self, enrolments: Mapping[str, Enrolment]) -> None:
-        if self._agents is not None:  # no listener opens without a certificate
+        self.enrolments = enrolments
+        if self._identified:  # no listener opens without a certificate
             self._agents.enrol(self._identified, enrolments)
             self._start_all()
 
@@ -196,25 +195,91 @@ class Envoys(Proxies):
         self._logs = {id_: envoy.call_log() for id_, envoy in self._envoys.items()}
 
     def _settle(self) -> None:
-        for envoy in self._envoys.values():
-            envoy.settle()
+        for id_ in self._configured:
+            self._envoys[id_].settle()
+
+    def follow(self, following: Callable[[str], Following]) -> None:
+        self._following = following
 
     def start(self, base: float) -> None:
-        if self._agents is not None:
-            self._agents.start(base)
+        self._agents.start(base)
+        if self._following is not None:
+            for proxy in self._present:
+                self._agents.follow(proxy, self._following(proxy.name), 0)
+
+    # ---- replicas that come and go -------------------------------------------------------------------
+
+    def add(self, id_: str) -> Member:
+        proxy = self._topology().proxy(id_)
+        envoy = self._envoys[id_] = self._envoy(proxy)
+        self._connections[id_] = ConnectionCounts(envoy, self._topology())
+        self._passed[id_] = {service: Passed() for service in envoy.proxy.upstreams}
+        member = self._joining[id_] = EnvoyMember(id_, envoy.folder, self._says, self._told)
+        if proxy.identified:
+            self._agents.join(proxy, self.enrolments[id_])
+        else:
+            envoy.start()
+        return member
+
+    def _join(self, id_: str, member: EnvoyMember) -> None:
+        """Goes on with an Envoy that was added."""
+        envoy, configured = self._envoys[id_], self._configured.get(id_)
+        if configured is not None:
+            if configured.joined:
+                del self._joining[id_]
+                member.says({"ready": True})
+        elif envoy.started and id_ not in self._logs and envoy.settled():
+            self._logs[id_] = envoy.call_log()
+            member.says({"listening": asdict(envoy.listen())})
+
+    def _told(self, id_: str, message: Message) -> None:
+        """The Envoy of a new replica is told where its application and the control plane are, or to end."""
+        following = Following.of(message.get("following"))
+        if following is not None:
+            envoy, proxy = self._envoys[id_], self._topology().proxy(id_)
+            host, port = message["app"]
+            envoy.connect({}, (host, port))
+            self._configured[id_] = ConfiguredEnvoy(envoy, self._seed, proxy, self._agents.answer)
+            self._agents.follow(proxy, following, -1)
+        elif "stop" in message:
+            self.remove(id_)
+
+    def opened(self, id_: str, said: Message) -> Listeners:
+        return Ports(**said).on(self._host)
+
+    def remove(self, id_: str) -> None:
+        self._joining.pop(id_, None)
+        if id_ in self._gone:
+            return
+        self._gone.add(id_)
+        self._connections[id_].read(self._now)
+        self._envoys[id_].terminate()
+        self._configured.pop(id_, None)
+        self._agents.leave(id_)
 
     # ---- while it runs -------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        if self._agents is not None:
-            while self._agents.restarted:
-                self._pods[self._agents.restarted.popleft()].certified()
-        for envoy in self._envoys.values():
-            envoy.settled()
+        self._now = now
+        while self._agents.restarted:
+            id_ = self._agents.restarted.popleft()
+            if id_ in self._joining:
+                self._envoys[id_].start()
+            elif id_ in self._pods:
+                self._pods[id_].certified()
+        while self._agents.inbox:
+            follower, stream, update = self._agents.inbox.popleft()
+            if follower.proxy in self._configured:
+                self._configured[follower.proxy].receive(follower, stream, update)
+        for configured in self._configured.values():
+            configured.tick()
+        for id_, member in list(self._joining.items()):
+            self._join(id_, member)
         self._clock.advance(now)
 
     def snapshot(self) -> dict[str, Message]:
-        return {id_: self._stats(id_, envoy) for id_, envoy in self._envoys.items()}
+        there = (pair for pair in self._envoys.items() if pair[0] in self._configured)
+        return {id_: self._stats(id_, envoy) for id_, envoy in there}
 
     def _stats(self, id_: str, envoy: Envoy) -> Message:
         """What has passed on each edge since the start, and what is under way."""
@@ -229,13 +294,14 @@ class Envoys(Proxies):
                 for own, its in GAUGES.items():
                     if name.endswith(f".{its}"):
                         setattr(counts, own, getattr(counts, own) + value)
-        return edge_report(edges)
+        follower = self._agents.followers.get(id_)
+        report = edge_report(edges)
+        return report if follower is None else {**report, "configuration": follower.report()}
 
     # ---- the end -------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        if self._agents is not None:
-            self._agents.close()
+        self._agents.close()
 
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
         wall_start = time.time() - time.monotonic() + base
@@ -249,17 +315,16 @@ class Envoys(Proxies):
     def _recorded(self, id_: str, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
         found = rows(
             self.scenario, envoy.proxy.caller, envoy.calls(wall_start), envoy.tries(wall_start),
-            envoy.ejections(wall_start), self._connections[id_].rows,
+            envoy.ejections(wall_start), self._connections[id_].rows, self._topology(),
         )  # fmt: skip
-        identity = None if self._agents is None else self._agents.identities.get(id_)
+        identity = self._agents.identities.get(id_)
         return found if identity is None else found | identity.rows()
 
     def close(self) -> None:
         """Ends them, if they have not ended."""
-        if self._agents is not None:
-            self._agents.close()
-            if found := troubles - self._earlier:
-                self.troubles[AGENTS] = dict(found)
+        self._agents.close()
+        if found := troubles - self._earlier:
+            self.troubles[AGENTS] = dict(found)
         for id_, envoy in self._envoys.items():
             if not envoy.stop():
                 self.troubles[f"the Envoy of {id_}"] = {STUCK: 1}
@@ -268,14 +333,14 @@ class Envoys(Proxies):
                 shutil.copyfile(log, self._access_log / f"{file_name(id_)}.jsonl")
 
 
-def check_watches(envoys: int, files: int) -> None:
-    """Raises MeshsimError if this user can't have so many Envoys, each of which watches so many files."""
+def check_watches(files: Sequence[int]) -> None:
+    """Raises MeshsimError if this user can't have Envoys that watch so many files each."""
     try:
         most = int(WATCHES.read_text())
     except (OSError, ValueError):  # not Linux
         return
-    if envoys * files > most:
+    if sum(files) > most:
         raise MeshsimError(
-            f"{envoys} Envoys watch {envoys * files} files, and this user can watch {most}"
-            f" (raise fs.inotify.max_user_instances with sysctl, or run at most {most // files})"
+            f"{len(files)} Envoys watch {sum(files)} files, and this user can watch {most}"
+            f" (raise fs.inotify.max_user_instances with sysctl, or run fewer)"
         )

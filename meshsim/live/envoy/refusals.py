@@ -30,7 +30,7 @@ def refuse(scenario: Scenario) -> None:
 def refusals(scenario: Scenario) -> list[str]:
     """Every key of a scenario that Envoys can't do, each with why and what to write instead."""
     found = [*_mesh(scenario), *_mtls(scenario), *_links(scenario), *_names(scenario), *_services(scenario)]
-    reported = list(dict.fromkeys(_policies(scenario)))
+    reported = refused_policies(scenario)
     found += reported
     stages = [scenario]
     for number, event in enumerate(scenario.events):
@@ -92,6 +92,11 @@ def _event(number: int, event: Event) -> Iterator[str]:
     for key, does in (("latency_factor", "delays"), ("loss", "loses")):
         if getattr(event, key) is not None:
             yield f"events[{number}].{key}: Envoy {does} no message of a link (leave the event out)"
+
+
+def refused_policies(scenario: Scenario) -> list[str]:
+    """What Envoys can't do of the policies in force."""
+    return list(dict.fromkeys(_policies(scenario)))
 
 
 def _policies(scenario: Scenario) -> Iterator[str]:

@@ -3,12 +3,14 @@
     bootstrap.json   who it is, its admin socket, what of that anybody may read, and where the rest is
     lds.json         listeners: `inbound`, `outbound`, and `url/SERVICE` for each upstream service
     rds.json         routes to the upstream services and their endpoints: what of policies routes have
-    cds.json         clusters with their endpoints: one for each upstream service and each of its versions
+    cds.json         clusters: one for each upstream service and each of its versions
+    eds-*.json       the endpoints of each of them: who comes or goes is one small file
     inbound.json     where there are access rules, the route of the inbound listener, which carries them
     sds-*.json       where there is mTLS, certificate with key, and roots (`tls`)
 
 What is pushed later is made by the same functions from another scenario. Clusters are there for every version
-from the start: a push of a split then finds them, connected and with their ejections.
+from the start: a push of a split then finds them, connected and with their ejections. But where clusters and
+routes travel apart (`mesh.control_plane.ordered: false`), there are those that routes have named.
 
 All listeners to upstreams share one route configuration, so that a rate limit has one bucket whichever way a
 call takes. It looks for the service in a header that each listener sets before: to the Host, or to the one
@@ -23,9 +25,7 @@ Source: envoyproxy/envoy, api/envoy/config (bootstrap/v3, listener/v3) and the H
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from meshsim.live import Address
@@ -45,11 +45,12 @@ from meshsim.live.envoy.policy import (
 )
 from meshsim.live.envoy.policy import cluster as cluster_of
 from meshsim.live.envoy.policy import route as route_of
+from meshsim.live.envoy.proxy import INBOUND, OUTBOUND, URL, Proxy
 from meshsim.live.ports import NO_DOMAIN
-from meshsim.scenario import topology
-from meshsim.scenario.model import Policy, Scenario
+from meshsim.scenario.model import Policy
+from meshsim.scenario.names import file_name
 
-INBOUND, OUTBOUND, URL, ADMIN = "inbound", "outbound", "url/", "admin"
+ADMIN = "admin"
 ROUTES = "routes"
 INWARD = "inbound.json"
 SERVICE_HEADER = "x-meshsim-upstream"
@@ -66,75 +67,10 @@ CLUSTER_OF = "^cluster\\.{0}(/[^.]*)?\\."
 """A pattern for the statistics of a service's clusters."""
 
 HTTP = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+ASSIGNMENT = TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 ROUTER = TYPE + "envoy.extensions.filters.http.router.v3.Router"
 UUID = TYPE + "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
 HEADER_MUTATION = TYPE + "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
-
-
-@dataclass(frozen=True)
-class Proxy:
-    """One proxy of a scenario; `id` is that of its replica (``cart/v1/0``), or ``client/0``.
-
-    Its listeners bind to `host`; `context` is the header that says whose a call is.
-    """
-
-    scenario: Scenario
-    id: str
-    host: str = "127.0.0.1"
-    context: str = "x-meshsim"
-
-    @cached_property
-    def _topology(self) -> topology.Topology:
-        return topology.Topology(self.scenario)
-
-    @cached_property
-    def _place(self) -> topology.Proxy:
-        return self._topology.proxy(self.id)
-
-    def replicas(self, service: str) -> list[topology.Replica]:
-        """The replicas of a service, as callers find them."""
-        return self._topology.by_service[service]
-
-    @property
-    def caller(self) -> str:
-        """The service it belongs to, or ``client``."""
-        return self.id.split("/")[0]
-
-    @property
-    def upstreams(self) -> list[str]:
-        """The services that it calls."""
-        return [service for _, (_, service) in self._topology.edges_of(self._place)]
-
-    def endpoints(self, service: str) -> list[str]:
-        """What it asks an upstream service for; the last, ``""``, is the service itself."""
-        itself, *others = (name for _, name in self._topology.routes_of[self.caller, service])
-        return [*others, itself]
-
-    @property
-    def ruled(self) -> bool:
-        """Whether there are access rules, or will be."""
-        return bool(self.scenario.access) or any("access" in event.set for event in self.scenario.events)
-
-    @property
-    def watched(self) -> int:
-        """How many files it watches, at most: three, two secrets, and the route of its rules."""
-        return 3 + (2 if self.scenario.mesh.mtls is not None else 0) + (1 if self.ruled else 0)
-
-    @property
-    def program(self) -> bool:
-        """Whether its replica is a program of the user's own."""
-        return any(replica.deployment.live for replica in self._place.replicas)
-
-    @property
-    def keep_alive(self) -> float:
-        """How long a connection to its replica may be idle, s; 0 is for ever."""
-        return max((replica.deployment.keep_alive for replica in self._place.replicas), default=0.0)
-
-    @property
-    def listeners(self) -> list[str]:
-        """The names of its listeners."""
-        inbound = [INBOUND] if self._place.in_path else []
-        return [*inbound, OUTBOUND, *(URL + service for service in self.upstreams)]
 
 
 def bootstrap(proxy: Proxy, folder: Path) -> Json:
@@ -291,6 +227,14 @@ def routes(proxy: Proxy) -> Json:
     }
 
 
+def spoiled(proxy: Proxy) -> Json:
+    """The routes, with one that every Envoy refuses: its regular expression is none."""
+    wrong = {"match": {"safe_regex": {"regex": "("}}, "route": {"cluster": APP}}
+    found = routes(proxy)
+    found["virtual_hosts"].append({"name": APP, "domains": [APP], "routes": [wrong]})
+    return found
+
+
 def virtual_host(proxy: Proxy, service: str) -> Json:
     """The routes to a service, that for whatever else is asked for last; they share its rate limit."""
     limit = proxy.scenario.policy(proxy.caller, service).rate_limit
@@ -315,32 +259,48 @@ def endpoint_route(proxy: Proxy, service: str, endpoint: str) -> Json:
     return found
 
 
-def clusters(proxy: Proxy, folder: Path, addresses: Mapping[str, Address], app: Address | None) -> list[Json]:
-    """The clusters, once it is known where the replicas of its upstream services are reached, by id."""
+def clusters(proxy: Proxy, folder: Path, app: Address | None) -> list[Json]:
+    """The clusters, whose endpoints are in files of their own; but that of the application has one."""
     found = []
     if app is not None:
-        found.append(cluster(APP, [app], cluster_of(Policy())))
+        assignment = {"type": "STATIC", "load_assignment": load_assignment(APP, [app])}
+        found.append(cluster(APP, {**assignment, **cluster_of(Policy())}))
     for service in proxy.upstreams:
         policy = cluster_of(proxy.scenario.policy(proxy.caller, service))
         if proxy.scenario.secures(proxy.caller, service):
             policy["transport_socket"] = tls.upstream(service, folder)
-        replicas = proxy.replicas(service)
-        for version in dict.fromkeys(["", *(replica.version for replica in replicas)]):
-            hosts = [addresses[each.name] for each in replicas if version in ("", each.version)]
-            found.append(cluster(cluster_name(service, version), hosts, policy))
+        for name in (cluster_name(service, version) for version in proxy.versions(service)):
+            source = {"eds_config": config_source(folder, endpoints_file(name))}
+            found.append(cluster(name, {"type": "EDS", "eds_cluster_config": source, **policy}))
     return found
 
 
-def cluster(name: str, hosts: list[Address], policy: Json) -> Json:
+def cluster(name: str, config: Json) -> Json:
     """A cluster of HTTP/1.1 hosts."""
-    endpoints = [{"endpoint": {"address": socket_address(host)}} for host in hosts]
-    return {
-        "@type": TYPE + "envoy.config.cluster.v3.Cluster",
-        "name": name,
-        "type": "STATIC",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
-        **policy,
-    }
+    return {"@type": TYPE + "envoy.config.cluster.v3.Cluster", "name": name, **config}
+
+
+def endpoints(proxy: Proxy, addresses: Mapping[str, Address]) -> dict[str, list[Json]]:
+    """The files of who the endpoints of its clusters are, given where they are, by id."""
+    found = {}
+    for service in proxy.upstreams:
+        for version in proxy.versions(service):
+            start = cluster_name(service, version) + "/"
+            hosts = [address for id_, address in addresses.items() if id_.startswith(start)]
+            name = cluster_name(service, version)
+            found[endpoints_file(name)] = [{"@type": ASSIGNMENT, **load_assignment(name, hosts)}]
+    return found
+
+
+def load_assignment(name: str, hosts: Sequence[Address]) -> Json:
+    """The hosts of a cluster."""
+    some = [{"endpoint": {"address": socket_address(host)}} for host in hosts]
+    return {"cluster_name": name, "endpoints": [{"lb_endpoints": some}]}
+
+
+def endpoints_file(cluster: str) -> str:
+    """Where the endpoints of a cluster are."""
+    return f"eds-{file_name(cluster.replace('/', '..'))}.json"
 
 
 def socket_address(address: Address) -> Json:
@@ -360,15 +320,17 @@ def documents(
     ports: Mapping[str, int] | None = None,
     addresses: Mapping[str, Address] | None = None,
     app: Address | None = None,
+    knows: Proxy | None = None,
 ) -> dict[str, list[Json]]:
     """The resources of every dynamic file by name, in the order of writing; `ports` are those bound already.
 
-    There are no clusters until `addresses` of all replicas that are called are known.
+    There are no clusters until `addresses` of the endpoints are known, by id. Clusters are those that the
+    proxy `knows`, where it is not the same of which routes are.
     """
-    found = {
-        "cds.json": [] if addresses is None else clusters(proxy, folder, addresses, app),
-        "rds.json": [routes(proxy)],
-    }
+    knows = knows or proxy
+    found: dict[str, list[Json]] = {} if addresses is None else endpoints(knows, addresses)
+    found["cds.json"] = [] if addresses is None else clusters(knows, folder, app)
+    found["rds.json"] = [routes(proxy)]
     if proxy.ruled and INBOUND in proxy.listeners:
         found[INWARD] = [{"@type": TYPE + "envoy.config.route.v3.RouteConfiguration", **inward(proxy)}]
     return {**found, "lds.json": listeners(proxy, folder, ports or {})}

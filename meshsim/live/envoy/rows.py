@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live.envoy.accesslog import CallRow, Ejection, TryRow
-from meshsim.live.envoy.resources import INBOUND
+from meshsim.live.envoy.proxy import INBOUND
 from meshsim.live.merge import ATTEMPTS, CALLS, CONNECTIONS, EJECTIONS, hedged
 from meshsim.mesh.attempt import FIRST, HEDGE, RETRY
 from meshsim.policies.outcome import NAMES, add_flag
@@ -36,10 +36,14 @@ def rows(
     tries: Sequence[TryRow],
     ejections: Sequence[Ejection],
     connections: Sequence[tuple[float, int, int]] = (),
+    mesh: Topology | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """The columns of the proxy of a service or ``client``; no calls from outside or without a route."""
+    """The columns of the proxy of a service or ``client``; no calls from outside or without a route.
+
+    `mesh` knows of replicas that have come besides those of the scenario.
+    """
     hedging = {(service, endpoint) for who, service, endpoint in hedged(scenario) if who == caller}
-    topology = Topology(scenario)
+    topology = mesh or Topology(scenario)
     edges, routes = topology.number_of, topology.route_number
     numbers = {replica.name: replica.number for replica in topology.replicas}
     made = [call for call in calls if call.listener != INBOUND and (caller, call.service) in edges]

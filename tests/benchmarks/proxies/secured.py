@@ -25,7 +25,7 @@ from meshsim.live import child  # noqa: E402
 from meshsim.live.child import Spec  # noqa: E402
 from meshsim.live.envoy import Envoy, process  # noqa: E402
 from meshsim.live.envoy.policy import TYPE  # noqa: E402
-from meshsim.live.envoy.resources import INBOUND  # noqa: E402
+from meshsim.live.envoy.proxy import INBOUND  # noqa: E402
 from meshsim.live.roles import proxy  # noqa: E402
 from meshsim.live.tls.context import Credentials  # noqa: E402
 from meshsim.scenario import loads  # noqa: E402

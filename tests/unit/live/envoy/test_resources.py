@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from meshsim.live.envoy.resources import Proxy, bootstrap, documents
+from meshsim.live.envoy.proxy import Proxy
+from meshsim.live.envoy.resources import bootstrap, documents, endpoints_file
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
 
@@ -45,11 +46,16 @@ def made(scenario: Scenario, id_: str, **known: Any) -> dict[str, dict[str, Any]
     """The documents, each resource by its name."""
     files = documents(Proxy(scenario, id_), FOLDER, **known)
     json.dumps(files)
-    return {file: {each["name"]: each for each in resources} for file, resources in files.items()}
+    return {
+        file: {each.get("name") or each["cluster_name"]: each for each in resources}
+        for file, resources in files.items()
+    }
 
 
-def endpoints(cluster: dict[str, Any]) -> list[int]:
-    (locality,) = cluster["load_assignment"]["endpoints"]
+def endpoints(cluster: dict[str, Any], files: dict[str, dict[str, Any]]) -> list[int]:
+    known = cluster.get("load_assignment")
+    assignment = known or files[endpoints_file(cluster["name"])][cluster["name"]]
+    (locality,) = assignment["endpoints"]
     return [each["endpoint"]["address"]["socket_address"]["port_value"] for each in locality["lb_endpoints"]]
 
 
@@ -100,8 +106,8 @@ def test_only_before_a_program_headers_are_taken_off_and_its_calls_numbered(scen
 
 def test_clusters_hold_all_replicas_and_those_of_each_version(scenario: Scenario) -> None:
     assert made(scenario, "frontend/0")["cds.json"] == {}  # before anybody's address is known
-    clusters = made(scenario, "frontend/0", addresses=ADDRESSES, app=("127.0.0.1", 8000))["cds.json"]
-    assert {name: endpoints(each) for name, each in clusters.items()} == {
+    files = made(scenario, "frontend/0", addresses=ADDRESSES, app=("127.0.0.1", 8000))
+    assert {name: endpoints(each, files) for name, each in files["cds.json"].items()} == {
         "(app)": [8000],
         "cart": [9002, 9003, 9004],
         "cart/v1": [9002, 9003],

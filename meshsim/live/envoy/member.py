@@ -1,0 +1,49 @@
+"""The Envoy of a replica that comes while a mesh runs, in the place of one of our own processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from meshsim.live import Message
+from meshsim.live.processes import Member, Rows
+
+Tell = Callable[[str, Message], None]
+"""Tells the Envoys something about one of them, by id."""
+
+Says = Callable[[Member, str, Message], None]
+"""Takes what is said for an Envoy, whose id that is."""
+
+
+class EnvoyMember(Member):
+    """Speaks for an Envoy as a member does: what it `says` comes to the launcher's events.
+
+    It has no rows: its mesh's Envoys hand over theirs together.
+    """
+
+    def __init__(self, id_: str, folder: Path, says: Says, tell: Tell) -> None:
+        super().__init__(f"the Envoy of {id_}", folder / "stderr.log")
+        self.id = id_
+        self._says = says
+        self._tell = tell
+        self._ended = False
+
+    def says(self, message: Message) -> None:
+        """It says something."""
+        self._says(self, self.id, message)
+
+    def send(self, message: Message) -> None:
+        self._tell(self.id, message)
+        if "stop" in message:
+            self.says({"rows": b""})
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._tell(self.id, {"stop": True})
+            self.code = 0
+            self.says({"ended": True})
+
+    def rows(self, payload: bytes) -> Rows:
+        return {}
