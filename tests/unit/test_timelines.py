@@ -1120,9 +1120,53 @@ SECURED: dict[str, Any] = {
 }  # fmt: skip
 """Certificates that live shortly, a CA that is slow, or down, roots that change, modes that are pushed."""
 
+ROLLING: dict[str, Any] = {
+    "name": "rolling",
+    "duration": "20s",
+    "services": {
+        "a": {
+            "replicas": 4, "workers": 4, "time": {"exponential": "8ms"}, "startup": "150ms", "drain": "30ms",
+            "script": [{"call": "b", "optional": True}],
+        },
+        "b": {"versions": {"v1": {"replicas": 3}, "v2": {"replicas": 1}}, "time": {"exponential": "8ms"}},
+    },
+    "mesh": {
+        "push_delay": {"exponential": "150ms"},
+        "control_plane": {
+            "debounce": "60ms", "debounce_max": "100ms", "time": {"exponential": "30ms"}, "workers": 1,
+            "ordered": False,
+        },
+    },
+    "links": {"default": {"latency": {"exponential": "2ms"}}},
+    "policies": {
+        "a": {"timeout": "100ms", "retries": {"attempts": 1}, "outlier_detection": {"consecutive_5xx": 3}},
+        "b": {"split": {"v1": 1}},
+    },
+    "load": [{"to": "a", "rate": "100/s"}],
+    "events": [
+        {"at": "1s", "service": "a", "restart": {"surge": 1}},
+        {"at": "3s", "service": "a", "restart": {"surge": 2, "unavailable": 1}},
+        {"at": "3.1s", "service": "a", "restart": {"surge": 2, "unavailable": 1}},
+        {"at": "5s", "set": {"policies.b.timeout": "1s"}, "nack": ["a"]},
+        {"at": "5.5s", "set": {"policies.b.timeout": "2s"}},
+        {"at": "6s", "set": {"policies.b.split": {"v1": 1, "v2": 2}}},
+        *({"at": f"{at}s", "for": "300ms", "component": "control_plane", "down": True} for at in (7, 9, 11)),
+        *({"at": f"{at}s", "set": {"policies.a.timeout": "90ms"}} for at in (6.98, 8.85, 10.9, 11.1)),
+        *({"at": f"{12 + n / 50}s", "set": {"policies.a.timeout": f"{80 + n}ms"}} for n in range(10)),
+        {"at": "8.9s", "service": "a", "replicas": 5},
+        {"at": "9.1s", "service": "a", "replicas": 7},
+        {"at": "9.2s", "service": "a", "replicas": 6},
+        {"at": "14s", "service": "a", "replicas": 0},
+        {"at": "16s", "service": "a", "replicas": 4},
+    ],
+}  # fmt: skip
+"""Replicas that come and go, and proxies that disagree about them."""
+
 
 def test_storms_draw_every_mechanism_and_leave_nothing_behind() -> None:
-    worlds = [reference.World(Scenario.model_validate(each), 1) for each in (STORM, TURNOVER, SECURED)]
+    worlds = [
+        reference.World(Scenario.model_validate(each), 1) for each in (STORM, TURNOVER, SECURED, ROLLING)
+    ]
     did: Counter[str] = Counter()
     for world in worlds:
         leaves_nothing_behind(world)
@@ -1136,7 +1180,7 @@ def leaves_nothing_behind(world: reference.World) -> None:
         for upstream in caller.upstreams.values():
             for cluster in upstream.clusters.values():
                 assert (cluster.active, cluster.pending, cluster.slots) == (0, 0, 0)
-                assert cluster.connections == sum(len(host.idle) for host in cluster.hosts)
+                assert cluster.connections == sum(len(host.idle) for host in cluster.hosts.values())
     for replica in world.replicas.values():
         assert not replica.held
         assert (replica.station.busy, replica.station.waiting) == (0, [])

@@ -57,7 +57,7 @@ ANSWER_BYTES = 1 << 16
 def endpoint(url: str) -> SplitResult:
     """Where spans go, by a URL with or without the path ``/v1/traces``; a MeshsimError where it is none."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url if isinstance(url, str) else "")
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         known = False
