@@ -165,9 +165,8 @@ class LiveMesh:
         member = self.keeper.fork(f"the {NAMES[role]} of {id_}", self._roles, place)
         self._members[member] = role, id_
         log = self.options.access_log if role == "proxy" else None
-        folder = str(self.keeper.folder)  # of the files that the scenario's text names
-        spec = {"role": role, "id": id_, "scenario": self._text, "folder": folder, "seed": self.seed}
-        spec |= {"host": self.options.host, "keep": self.options.keep, "context": self._context}
+        spec = {"role": role, "id": id_, "scenario": self._text, "seed": self.seed, "host": self.options.host}
+        spec |= {"folder": str(self.keeper.folder), "keep": self.options.keep, "context": self._context}
         spec["spans"] = self.options.spans is not None
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
         spec |= {"extra": list(self.topology.extra), "services": self.pods.services(role, id_)}

@@ -25,7 +25,7 @@ from meshsim.mesh.link import Link
 from meshsim.mesh.replica import Replica
 from meshsim.mesh.rollout import Deployment
 from meshsim.scenario import model
-from meshsim.scenario.push import Change, Publisher, Receiver, control_plane
+from meshsim.scenario.push import Change, Publisher, Receiver
 from meshsim.scenario.topology import Edge, Topology
 from meshsim.scenario.traffic import Restart
 
@@ -50,16 +50,6 @@ class Control:
     plane: ControlPlane
     publisher: Publisher
     fleet: Fleet | None = None
-
-
-def control_of(topology: Topology, clock: Clock, proxies: Sequence[Receiver]) -> Control:
-    """The control plane of these proxies, of a mesh whose replicas stay those of the start."""
-    endpoints = topology.endpoints_at_start
-    publisher = Publisher(topology.scenario, lambda: endpoints)
-    plane = control_plane(topology, clock, publisher)
-    for proxy in proxies:
-        proxy.follow(plane, publisher, connected=True)
-    return Control(plane, publisher)
 
 
 def schedule_events(

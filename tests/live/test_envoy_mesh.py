@@ -63,7 +63,7 @@ def test_more_envoys_than_can_watch_their_files_are_refused(
     (tmp_path / "most").write_text("17\n")
     Envoys(loads(TEXT), 7, "127.0.0.1", tmp_path)
     secured = loads(TEXT, overrides={"mesh.mtls.mode": "strict"})
-    with pytest.raises(MeshsimError, match=r"4 Envoys watch 25 files, .* run fewer\)"):
+    with pytest.raises(MeshsimError, match=r"4 Envoys watch 24 files, .* run fewer\)"):
         Envoys(secured, 7, "127.0.0.1", tmp_path)
     (tmp_path / "most").unlink()
     Envoys(secured, 7, "127.0.0.1", tmp_path)

@@ -188,8 +188,10 @@ class Agents:
             self._thread.join(PATIENCE)
 
     def _end(self) -> None:
-        for each in (*self.identities.values(), *self.followers.values()):
-            each.close()
+        for identity in self.identities.values():
+            identity.close()
+        for follower in self.followers.values():
+            follower.close()
         for task in self._joining:
             task.cancel()
         self._clock.close()

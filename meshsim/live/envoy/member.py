@@ -24,9 +24,13 @@ class EnvoyMember(Member):
     def __init__(self, id_: str, folder: Path, says: Says, tell: Tell) -> None:
         super().__init__(f"the Envoy of {id_}", folder / "stderr.log")
         self.id = id_
-        self.says = lambda message: says(self, id_, message)
+        self._says = says
         self._tell = tell
         self._ended = False
+
+    def says(self, message: Message) -> None:
+        """It says something."""
+        self._says(self, self.id, message)
 
     def send(self, message: Message) -> None:
         self._tell(self.id, message)

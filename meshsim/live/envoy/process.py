@@ -354,7 +354,8 @@ class Envoy:
             if rejected > self._rejected.get(name, 0):
                 self._rejected[name] = rejected
                 self._refused.add(name)
-                raise RefusedError(f"Envoy {self.proxy.id} refuses {self.folder / name}: {self.error}")
+                why = self.error[self.error.rfind("\n[") + 1 :]  # the last that it has said
+                raise RefusedError(f"Envoy {self.proxy.id} refuses {self.folder / name}: {why}")
             if name not in self._refused and stats.get(f"{prefix}.version_text") != str(version):
                 return False
         return True

@@ -131,8 +131,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Any]] = {
 """By key: what else is written, and a value that is told by the key's name."""
 
 TIMED: dict[str, tuple[dict[str, Any], Any]] = {
-    "mesh.push_delay": (PUSH, "2s"),
-    "events[0].at": (PUSH, "2s"),
+    "events[0].at": (DOWN, "2s"),
     "events[0].for": (DOWN, "2s"),
     "events[0].service": (DOWN, "other"),
     "events[0].replica": ({"events": [{"at": "1s", "replica": "cart/v1/0", "down": True}]}, "cart/v2/0"),
@@ -152,6 +151,12 @@ ELSEWHERE = {
     "keep": "of what is measured",
     "services": "processes of meshsim's own",
     "load": "the load generator's, a process of meshsim's own; priorities travel in headers",
+    "mesh.push_delay": "of the control plane, a process of meshsim's own",
+    "mesh.control_plane": "of the control plane",
+    "events[0].replicas": "of the launcher, which starts and ends replicas",
+    "events[0].restart": "of the launcher",
+    "events[0].version": "of the launcher",
+    "events[0].nack": "of the control plane, which has them refuse",
     "mesh.mtls.certificate_ttl": "of certificates, which agents get from the CA",
     "mesh.mtls.rotate_at": "of certificates",
     "mesh.mtls.jitter": "of certificates",
