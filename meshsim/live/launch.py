@@ -21,10 +21,11 @@ from typing import Any
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message, commands
-from meshsim.live.child import ROLES
+from meshsim.live.child import ROLES, STATS_INTERVAL
 from meshsim.live.control.process import ControlProcess
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.intercept.plan import PodPlan
+from meshsim.live.launcher import CONTROL_PLANE, HUNG, NAMES, REPORTS, THE_MESH
 from meshsim.live.options import Options, Progress
 from meshsim.live.pods import Cluster
 from meshsim.live.ports import free_ports
@@ -42,9 +43,6 @@ PROGRESS_EVERY = 100
 LEAD = 0.25
 """From announcing the start to scenario time 0, s: everybody has heard of it by then."""
 TICK = 0.01
-CONTROL_PLANE = "control_plane"
-THE_MESH = "the mesh"
-"""The id of the control plane."""
 PROBE_INTERVAL = 0.05
 
 
@@ -126,10 +124,9 @@ class LiveMesh:
         for name, content in self._files.items():
             (self.keeper.folder / name).write_text(content, encoding="utf-8")
         self.keeper.warm(self._roles, self._text, str(self.keeper.folder))
-        inclusive = self.options.proxy == "meshsim"
         self._proxies = self._chosen_proxies()
-        fork = partial(self.fork, CONTROL_PLANE, THE_MESH)
-        self.control = ControlProcess(self.topology, self.keeper.folder, fork, inclusive=inclusive)
+        fork, ours = partial(self.fork, CONTROL_PLANE, THE_MESH), self.options.proxy == "meshsim"
+        self.control = ControlProcess(self.topology, self.keeper.folder, fork, inclusive=ours)
         self.cluster = Cluster(self)
         members = [self.control.start()]
         members += [*self._proxies.begin(), *(self.fork("service", place.name) for place in own)]
@@ -176,6 +173,12 @@ class LiveMesh:
     def members_of(self, id_: str) -> list[Member]:
         """The processes of a replica that are ours."""
         return [member for member, (role, each) in self._members.items() if each == id_ and role != "load"]
+
+    def quiet(self, id_: str, since: float) -> bool:
+        """Whether the processes of a replica hold nothing, as they say well after `since`, monotonic, s."""
+        keys = map(self._members.__getitem__, self.members_of(id_))
+        late = since + STATS_INTERVAL  # what was on its way then has arrived
+        return all(self._heard_at.get(key, 0.0) > late and not self.stats[key].get("held") for key in keys)
 
     def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:
         """Where each replica's application listens, or shall."""
@@ -304,8 +307,8 @@ class LiveMesh:
             self._lose(process)
             return
         assert isinstance(process, Member), "only members are listened to"
-        key = self._members[process]
-        if "error" in message and process is not self.control.member:
+        key, control = self._members[process], process is self.control.member
+        if "error" in message and not control:
             raise process.error(message["error"])
         if "stats" in message:
             self.stats[key] = message["stats"]
@@ -318,7 +321,7 @@ class LiveMesh:
             self.cpu[key] = self.cpu.get(key, 0.0) + message["cpu"]
         if message.get("troubles"):
             self.troubles[process.name] = message["troubles"]
-        if process is self.control.member:
+        if control:
             self._hear_control_plane(message)
         elif self.cluster.heard(process, message) and "rows" in message:
             self._rows[key] = process.rows(message["rows"])
@@ -331,6 +334,8 @@ class LiveMesh:
             self.control.begin(self.base)
         elif "scale" in message:
             self.cluster.scale(message["scale"])
+        elif "in_force" in message:
+            self.cluster.in_force(message["in_force"])
 
     def _lose(self, process: Process) -> None:
         """A process has ended: so does the mesh, unless it was to end, or can be replaced."""
@@ -393,8 +398,3 @@ class LiveMesh:
         self.troubles |= self.proxies.troubles
         self.keeper.insist()  # with its folder Envoys' logs go, which then read as empty
         return rows
-
-
-HUNG = "it did not end when asked to"
-REPORTS = {"listening": "its port", "ready": "being ready", "rows": "what it has measured"}
-NAMES = {"proxy": "proxy", "service": "service", "load": "load generator", CONTROL_PLANE: "control plane"}

@@ -13,6 +13,13 @@ from meshsim.live.proxies import Listeners, Proxies
 from meshsim.scenario import model
 from meshsim.scenario.topology import Replica, Topology
 
+CONTROL_PLANE = "control_plane"
+THE_MESH = "the mesh"
+"""The id of the control plane."""
+HUNG = "it did not end when asked to"
+REPORTS = {"listening": "its port", "ready": "being ready", "rows": "what it has measured"}
+NAMES = {"proxy": "proxy", "service": "service", "load": "load generator", CONTROL_PLANE: "control plane"}
+
 
 class Launcher(Protocol):
     """A mesh, as its cluster needs it."""
@@ -38,6 +45,9 @@ class Launcher(Protocol):
 
     def members_of(self, id_: str) -> list[Member]:
         """The processes of a replica that are ours."""
+
+    def quiet(self, id_: str, since: float) -> bool:
+        """Whether the processes of a replica hold nothing, as they say after `since`, monotonic."""
 
     def addresses(self, role: str, id_: str) -> Message:
         """What a process has to know."""

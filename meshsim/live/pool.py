@@ -21,9 +21,13 @@ async def connect(protocol: asyncio.Protocol, address: Address) -> None:
 
 
 class Pool:
-    """The connections to one host; `idle` ones serve nobody, `opening` ones become a connection, or fail."""
+    """The connections to one host; `idle` ones serve nobody, `opening` ones become a connection, or fail.
+
+    `failure` is why the last one that failed did, as the access log has it.
+    """
 
     name: str
+    failure: str
     idle: list[ClientConnection]
     opening: set[asyncio.Task[None]]
 
@@ -34,6 +38,11 @@ class Pool:
         self.host = host
         self.idle = []
         self.opening = set()
+        self.failure = ""
+
+    def refused(self, reason: str) -> None:
+        """A handshake has failed."""
+        self.failure = f"TLS_error:_{reason}"
 
     def close_idle(self) -> None:
         """Closes the idle connections, but for tracked ones."""

@@ -17,7 +17,7 @@ from meshsim.live.clock import LiveClock
 from meshsim.live.links import Crossing, emulated
 from meshsim.live.pool import Address, Dial, Pool, connect
 from meshsim.live.tracked import Opening, Rejection, Wire, round_trip, wire_of
-from meshsim.live.troubles import no_connection
+from meshsim.live.troubles import failure_of, no_connection
 from meshsim.live.wire.client import GARBAGE, HUNG_UP, ClientConnection, Reply
 from meshsim.live.wire.heads import ResponseHead
 from meshsim.live.wire.limits import Limits
@@ -117,7 +117,8 @@ class SocketTransport(Transport):
         try:
             if secured is not None and secured.service(pool.cluster):
                 rejected = partial(self._rejected, pool, connection)
-                if not await secured.connect(pool.cluster, protocol, pool.address, limit, rejected):
+                why = pool.refused
+                if not await secured.connect(pool.cluster, protocol, pool.address, limit, rejected, why):
                     pool.cluster.failed(pool.host, connection, self.clock.now())
                     return
                 socket.identity = secured.service(pool.cluster)
@@ -126,6 +127,7 @@ class SocketTransport(Transport):
                     await self.dial(protocol, pool.address)
         except (OSError, TimeoutError) as error:
             no_connection(error)
+            pool.failure = failure_of(error)
             pool.cluster.failed(pool.host, connection, self.clock.now())
             return
         except asyncio.CancelledError:  # which may come just after it has been opened

@@ -38,6 +38,13 @@ def no_connection(error: OSError) -> None:
         trouble(f"a connection could not be opened: {error.strerror}{remedy(error)}")
 
 
+def failure_of(error: OSError | TimeoutError) -> str:
+    """Why a connection could not be opened, in the form of an Envoy's access log."""
+    if isinstance(error, TimeoutError):
+        return "connection_timeout"
+    return f"delayed_connect_error:_{os.strerror(error.errno or 0).replace(' ', '_')}"
+
+
 def allow_descriptors() -> None:
     """Lets this process have as many descriptors as the system allows it, whatever the shell's limit is."""
     import resource  # noqa: PLC0415 - not on Windows

@@ -12,9 +12,9 @@ Document = dict[str, Any]
 @st.composite
 def control_plane(draw: st.DrawFn, time: Any, apart: Any) -> Document:
     """Slow ones and quick ones; a debounce that is about as long as changes are apart."""
-    made: Document = {"debounce": draw(st.just("0s") | apart(5, 150, 0.3391))}
-    if draw(st.booleans()):
-        made["debounce_max"] = draw(apart(150, 300, 0.2293))
+    made: Document = {"debounce": draw(st.just("0s") | apart(5, 120, 0.3391))}
+    if draw(st.integers(0, 3)) > 0:
+        made["debounce_max"] = draw(apart(121, 200, 0.2293))
     if draw(st.integers(0, 3)) > 0:
         made["time"] = draw(time(0.5, 30))
     if draw(st.integers(0, 2)) > 0:

@@ -33,7 +33,7 @@ MUST_ACT = {
     "idle timeout", "max requests", "max age: idle", "max age: busy", "server closed idle",
     "server closed behind an answer", "keep-alive race",
     "shut", "ignored while shut", "probe", "probe failed", "probe given up", "reopened",
-    "ewma: second drawn", "ewma: peak", "back-off with jitter added", "back-off cut",
+    "ewma: second drawn", "ewma: peak", "back-off with jitter added",
     "handshake", "handshake timed out", "untrusted", "rejected", "plaintext refused", "mode: drained",
     "refused: expired", "refused: old root", "renewal", "certificate signed", "certificate refused",
     "certificate expired", "asked the CA again", "waits for the CA",
@@ -41,18 +41,20 @@ MUST_ACT = {
     "allowed",
     "refused a configuration", "overtaken", "sent to nobody", "waits for the control plane",
     "kept its place", "gone while it waited", "change put off a push",
-    "push after an outage", "connected while it was down",
+    "push after an outage",
     "host met", "host left", "gone host not charged", "replica started", "replica ready", "replica left",
-    "left before it was ready", "surge", "unavailable",
+    "surge", "unavailable",
 }  # fmt: skip
 """What must have happened at least a hundred times over the long run."""
 RARE = {
     "success-rate ejection", "refused: no certificate", "handshake without TLS", "signed in vain",
     "denied: rule", "denied: none", "refused when the CA went down",
-    "NC", "push lost", "queue lost", "configuration lost", "debounce at its most",
-    "replaced before it was ready",
+    "push lost", "queue lost", "configuration lost", "debounce at its most",
+    "replaced before it was ready", "left before it was ready", "connected while it was down",
+    "back-off cut",
 }  # fmt: skip
-"""What must have happened at least ten times. Rarer still: see the storms of tests/unit/test_timelines.py."""
+"""What must have happened at least ten times. Rarer still: the storms of tests/unit/test_timelines.py; `NC`:
+tests/unit/test_rollout.py."""
 
 
 def check(document: Document, acted: Counter[str]) -> None:

@@ -28,7 +28,7 @@ class Listener:
         """A message has come."""
 
     def lost(self, stream: Lines, why: str) -> None:
-        """There is no connection any more; `why` is empty where the other side has closed it."""
+        """There is no connection any more; `why` we have ended it, empty if it was the other side."""
 
 
 class Lines(asyncio.Protocol):
@@ -51,7 +51,7 @@ class Lines(asyncio.Protocol):
         self.transport = None
         self._wait(None)
         self._partial.clear()
-        self.listener.lost(self, self._why or ("" if error is None else str(error)))
+        self.listener.lost(self, self._why)
 
     def data_received(self, data: bytes) -> None:
         if self._why:

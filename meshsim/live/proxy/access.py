@@ -8,6 +8,7 @@ full) is lost, and reported as a trouble: a request must not fail because nobody
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
@@ -15,7 +16,10 @@ from typing import BinaryIO
 
 from meshsim.live.context import REQUEST_ID
 from meshsim.live.troubles import trouble
+from meshsim.live.wire.client import ClientConnection
 from meshsim.live.wire.heads import RequestHead
+from meshsim.live.wire.server import ServerConnection
+from meshsim.scenario.identity import uri_of
 
 BATCH = 256
 """Lines."""
@@ -28,6 +32,42 @@ SEEN_AT_MOST = 1024
 def text(value: bytes) -> str:
     """A header's value as JSON has it; nothing as null."""
     return quoted(value.decode("latin-1")) if value else "null"
+
+
+def place(transport: asyncio.BaseTransport | None, name: str) -> str:
+    """An end of a socket as JSON has it: ``sockname`` or ``peername``."""
+    found = None if transport is None else transport.get_extra_info(name)
+    return f'"{found[0]}:{found[1]}"' if isinstance(found, tuple) and len(found) > 1 else "null"
+
+
+def principal(service: str) -> str:
+    """The identity of a service as JSON has it; nothing as null."""
+    return quoted(uri_of(service)) if service else "null"
+
+
+def of_downstream(transport: asyncio.BaseTransport | None, identity: str) -> str:
+    """What a line says of the connection that its request came on."""
+    policy = "mutual_tls" if identity else "none"
+    return (
+        f'"downstream_local_address":{place(transport, "sockname")},'
+        f'"downstream_remote_address":{place(transport, "peername")},'
+        f'"downstream_peer_uri_san":{principal(identity)},"connection_security_policy":"{policy}"'
+    )
+
+
+NO_UPSTREAM = '"upstream_local_address":null,"upstream_peer_uri_san":null'
+
+
+def of_upstream(connection: ClientConnection | None) -> str:
+    """What a line says of the connection that its last try was sent on."""
+    if connection is None:
+        return NO_UPSTREAM
+    if not connection.noted:
+        local = place(connection.transport, "sockname")
+        connection.noted = (
+            f'"upstream_local_address":{local},"upstream_peer_uri_san":{principal(connection.identity)}'
+        )
+    return connection.noted
 
 
 class AccessLog:
@@ -50,31 +90,52 @@ class AccessLog:
     def write(
         self, started: float, head: RequestHead, status: int, flags: str, details: str, received: int,
         sent: int, lasted: float, upstream: float, host: str, service: str, attempts: int,
+        connection: ServerConnection, route: str, onward: str = NO_UPSTREAM, failure: str = "",
     ) -> None:  # fmt: skip
         """One line.
 
         `started` is Unix time, s; `lasted` is until the end of the answer, `upstream` what of that the
         upstream took, s (negative where none answered); `received` and `sent` are bytes of the bodies; `host`
-        is the upstream's ``address:port``, empty where none was chosen; `service` names cluster and route.
+        is the upstream's ``address:port``, empty where none was chosen; `service` names the cluster, `route`
+        the route; `onward` is `of_upstream`; `failure` is why there was no connection to the upstream.
         """
+        if not connection.noted:
+            connection.noted = of_downstream(connection.transport, connection.identity)
+        failed = quoted(failure) if failure else "null"
+        self._write(
+            self._time(started),
+            f'"method":{self._again(head.method)},'
+            f'"path":{text(head.path)},"protocol":"HTTP/1.{head.minor}","response_code":{status},'
+            f'"response_flags":"{flags or "-"}","response_code_details":"{details}",'
+            f'"bytes_received":{received},"bytes_sent":{sent},"duration":{int(lasted * 1e3)},'
+            f'"upstream_service_time":{"null" if upstream < 0.0 else int(upstream * 1e3)},'
+            f'"x_forwarded_for":{text(head.get(b"x-forwarded-for"))},'
+            f'"user_agent":{self._again(head.get(b"user-agent"))},"request_id":{text(head.get(REQUEST_ID))},'
+            f'"authority":{self._again(head.host)},"upstream_host":{quoted(host) if host else "null"},'
+            f'"upstream_cluster":"{service}","route_name":"{route}","attempt_count":{attempts},'
+            f'{connection.noted},{onward},"upstream_transport_failure_reason":{failed},'
+            '"downstream_transport_failure_reason":null',
+        )
+
+    def refused(self, reason: str, transport: asyncio.Transport | None) -> None:
+        """A line of a connection that was refused before a request came on it."""
+        self._write(
+            self._time(time.time()),
+            f'"response_code":0,"response_flags":"-",{of_downstream(transport, "")},'
+            f'"downstream_transport_failure_reason":"TLS_error:_{reason}"',
+        )
+
+    def _time(self, started: float) -> str:
+        """Unix time, s, as ISO 8601 in UTC."""
         second = int(started)
         if second != self._second:
             self._second = second
             self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        upstream_host = f'"{host}"' if host else "null"  # an address and a port, with nothing to escape
-        micros = int((started - second) * 1e6)
-        duration = int(lasted * 1e3)
-        served = "null" if upstream < 0.0 else str(int(upstream * 1e3))
-        self._lines.append(
-            f'{{"start_time":"{self._stamp}.{micros:06d}Z","method":{self._again(head.method)},'
-            f'"path":{text(head.path)},"protocol":"HTTP/1.{head.minor}","response_code":{status},'
-            f'"response_flags":"{flags or "-"}","response_code_details":"{details}",'
-            f'"bytes_received":{received},"bytes_sent":{sent},"duration":{duration},'
-            f'"upstream_service_time":{served},"x_forwarded_for":{text(head.get(b"x-forwarded-for"))},'
-            f'"user_agent":{self._again(head.get(b"user-agent"))},"request_id":{text(head.get(REQUEST_ID))},'
-            f'"authority":{self._again(head.host)},"upstream_host":{upstream_host},'
-            f'"upstream_cluster":"{service}","route_name":"{service}","attempt_count":{attempts}}}\n'
-        )
+        return f"{self._stamp}.{int((started - second) * 1e6):06d}Z"
+
+    def _write(self, stamp: str, fields: str) -> None:
+        """Keeps a line until there are enough, or a second has passed."""
+        self._lines.append(f'{{"start_time":"{stamp}",{fields}}}\n')
         if len(self._lines) >= BATCH:
             self.flush()
         elif self._flushing is None:

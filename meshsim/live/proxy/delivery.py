@@ -69,6 +69,8 @@ class ProxyDelivery(Upstream):
         exchange.host = "" if self.pool is None else self.pool.name
         if not exchange.route.inbound and self.connection is not None:
             exchange.peer = self.connection.identity
+        if self.waited_for:
+            exchange.onward = self.connection
         if not exchange.whole and self.waited_for:
             exchange.upstream = self  # before the first byte: its connection may be full at once
             exchange.connection.flow(True)

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, final
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, Context, half_of
-from meshsim.live.proxy.access import AccessLog
+from meshsim.live.proxy.access import AccessLog, of_upstream
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN
 from meshsim.live.proxy.route import ListenerRoute
-from meshsim.live.transport import Delivery
+from meshsim.live.transport import Delivery, SocketTransport
+from meshsim.live.wire.client import ClientConnection
 from meshsim.live.wire.heads import RequestHead
 from meshsim.live.wire.server import ServerConnection
 from meshsim.mesh.call import Call, Owner
@@ -97,6 +98,8 @@ class Exchange(Owner):
         streaming: whose response is being passed on.
         serving: what a program may make calls for while it answers; None where it is not a program.
         sent, received: bytes of the bodies.
+        onward: the connection that the last try was sent on.
+        failure: why there was no connection to the upstream, where that was so.
         peer: whom a certificate has shown to be at the other end: the caller if inbound, else the upstream.
         begun: when its head had come, s of scenario time.
         since: the same, s of the monotonic clock, on which the start of a scenario does not move it.
@@ -109,6 +112,7 @@ class Exchange(Owner):
     streaming: Upstream | None
     serving: Serving | None
     peer: str
+    onward: ClientConnection | None
     flags: int
     since: float
     wall: float
@@ -136,6 +140,8 @@ class Exchange(Owner):
         self.streaming = None
         self.serving = None
         self.host = ""
+        self.onward = None
+        self.failure = ""
         self.version = ""
         self.peer = connection.identity if route.inbound else ""
         self.status = 0
@@ -263,7 +269,7 @@ class Exchange(Owner):
         self.attempts = call.sent
         heard = self.heard
         if heard is None:
-            self.reply(now)
+            self.reply(call, now)
             return
         host = heard.attempt.host_sent()
         self.replica = host.replica
@@ -282,11 +288,21 @@ class Exchange(Owner):
         if call.policy.timeouts is not None and not call.uploading:
             self.limit(call.due)
 
-    def reply(self, now: float) -> None:
+    def unreached(self, call: Call) -> None:
+        """Which host could not be reached, and why, for the access log."""
+        transport = call.route.transport
+        if call.host is not None and isinstance(transport, SocketTransport):
+            pool = transport.pools.get(call.host)
+            if pool is not None:
+                self.host, self.failure, self.onward = pool.name, pool.failure, None
+
+    def reply(self, call: Call, now: float) -> None:
         """The proxy answers by itself."""
         flags = self.flags
         while flags & 31 == URX:
             flags >>= 5
+        if flags & 31 == UF:
+            self.unreached(call)
         body, self.details = LOCAL_REPLIES.get(flags & 31, (b"", "direct_response"))
         headers = [*PLAIN, (b"x-envoy-overloaded", b"true")] if flags & 31 == UO else PLAIN
         self.sent = len(body)
@@ -355,8 +371,11 @@ class Exchange(Owner):
         if shared.log is not None:
             shared.log.write(
                 self.wall, self.head, status, flags, self.details, self.received, self.sent, lasted,
-                self.answered_after, self.host, route.service, self.attempts,
+                self.answered_after, self.host, route.service, self.attempts, self.connection,
+                f"{route.service}/{route.endpoint}" if route.endpoint else route.service,
+                of_upstream(self.onward), self.failure,
             )  # fmt: skip
+        self.onward = None  # which may know this
 
 
 def room(call: Call) -> int:

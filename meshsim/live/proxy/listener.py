@@ -193,7 +193,9 @@ class Listener(Handler):
     ) -> None:  # fmt: skip
         """Answers a request that goes no further, and makes no call."""
         connection.answer(status, headers, body)
-        self.count(head, status, flag, LOCAL_REPLIES[flag][1] if flag else "direct_response", len(body))
+        self.count(
+            connection, head, status, flag, LOCAL_REPLIES[flag][1] if flag else "direct_response", len(body)
+        )
 
     def deny(
         self, connection: ServerConnection, head: RequestHead, route: ListenerRoute, decision: Decision
@@ -216,20 +218,27 @@ class Listener(Handler):
         if shared.log is not None:
             details = denial(decision.matched)
             service = route.service
-            shared.log.write(time.time(), head, 403, "", details, 0, len(DENIED), 0.0, -1.0, "", service, 0)
+            shared.log.write(
+                time.time(), head, 403, "", details, 0, len(DENIED), 0.0, -1.0, "", service, 0, connection,
+                service,
+            )  # fmt: skip
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
         flag, details = REFUSED.get(status, MALFORMED)
         nothing = RequestHead(b"", b"", b"", b"", [], 0, False, 1)
-        self.count(nothing, status, flag, details, len(reason(status)))
+        self.count(connection, nothing, status, flag, details, len(reason(status)))
 
-    def count(self, head: RequestHead, status: int, flag: int, details: str, sent: int) -> None:
+    def count(
+        self, connection: ServerConnection, head: RequestHead, status: int, flag: int, details: str, sent: int
+    ) -> None:
         """Counts and logs a request that makes no call; `sent` is bytes of its answer's body."""
         flags = flag_names(flag)
         self.unrouted.count(status, flags, 0.0, 0, sent)
         log = self.shared.log
         if log is not None:
-            log.write(time.time(), head, status, flags, details, 0, sent, 0.0, -1.0, "", "", 0)
+            log.write(
+                time.time(), head, status, flags, details, 0, sent, 0.0, -1.0, "", "", 0, connection, ""
+            )
 
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)

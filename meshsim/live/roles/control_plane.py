@@ -75,11 +75,13 @@ class ControlPlane(Role):
             )
         self.target = self.plane.version  # the version that brings all changes until now
         self.orders = Orders(told["secret"], self._do, self.streams.followers.values)
-        self.streams.noted = self.orders.noted
+        self.streams.noted = self._noted
+        self.change: tuple[int, int] | None = None  # of endpoints, the last; and the version that brings it
         self.following = Listening(Handler(), entrance=self._entrance(), serve=self.streams.protocol)
         self.pages = Listening(Pages(self.report, self.orders, self.admins, self.own_page))
         self.scaling: dict[int, Order] = {}
         self._scalings = 0
+        self._told = 0  # the last change of endpoints
 
     def _entrance(self) -> Any:
         """What secures the streams, where there is mTLS."""
@@ -123,6 +125,7 @@ class ControlPlane(Role):
         on_clock(self.clock, self.spec.scenario.events, changes)
         if self.resumed:  # what is wanted may have changed meanwhile
             self.plane.push(self.clock.now())
+            self.change = self._told, self.plane.version
         opening = self.following.open(LOOPBACK, self.spec.control["ports"]["following"])
         self._opening = asyncio.get_running_loop().create_task(opening)
 
@@ -130,6 +133,7 @@ class ControlPlane(Role):
         self._learn(message)
         if "endpoints" in message:
             self._change()
+            self.change = message["change"], self.target
         if "scaled" in message:
             order = self.scaling.pop(message["scaled"], None)
             if order is not None:
@@ -137,6 +141,7 @@ class ControlPlane(Role):
 
     def _learn(self, message: Message) -> None:
         """What the launcher says of proxies and replicas."""
+        self._told = message.get("change", self._told)
         self.memory.learn(message)
         self.admins.update({name: (host, port) for name, (host, port) in message.get("admins", {}).items()})
         if self.authority is not None:
@@ -152,6 +157,15 @@ class ControlPlane(Role):
             self.streams.remove(name)
             self.calls.pop(name, None)
             self.admins.pop(name, None)
+
+    def _noted(self) -> None:
+        """Some proxy has answered, or has come or gone."""
+        self.orders.noted()
+        if self.change is not None:
+            change, version = self.change
+            if all(each.in_force(version) for each in self.streams.followers.values()):
+                self.change = None
+                self.tell({"in_force": change})
 
     def _change(self) -> None:
         """Something that is wanted has changed."""

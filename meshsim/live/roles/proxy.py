@@ -152,7 +152,9 @@ class Proxy(Role):
             if edge is not None:
                 self.recorder.connection(edge, NOT_ACCEPTED, self.clock.now())
 
-        return Entrance(tls, lambda: self.configured.mode or "disable", rejected=rejected)
+        entrance = Entrance(tls, lambda: self.configured.mode or "disable", rejected=rejected)
+        entrance.note = None if self.log is None else self.log.refused
+        return entrance
 
     def _route_to(self, service: str, series: Series, passed: Passed, authority: bytes) -> ListenerRoute:
         """The route to a service, with those to its endpoints that the scenario has calls to."""
@@ -311,6 +313,9 @@ class Proxy(Role):
         """What has passed on each edge since the start, and what is under way."""
         routes = self.routes.values()
         report = edge_report({f"{each.caller} -> {each.service}": self._counts(each) for each in routes})
+        if self.inward is not None:
+            inside = self._counts(self.inward)
+            report["held"] = inside.active + inside.pending
         if self.follower is not None:
             report["configuration"] = self.follower.report()
         return report if self.tls is None else {**report, "tls": self.tls.stats()}

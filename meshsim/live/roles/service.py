@@ -201,7 +201,8 @@ class Service(Role, Handler):
 
     def stats(self) -> dict[str, Any]:
         """What is under way."""
-        return {"active": self.replica.busy_gauge.value + self.replica.queue_gauge.value}
+        active = self.replica.busy_gauge.value + self.replica.queue_gauge.value
+        return {"active": active, "held": active}
 
     def rows(self) -> Mapping[str, NDArray[Any]]:
         now = self.clock.now()

@@ -95,6 +95,7 @@ class Channel:
         self._cut = False  # and it has not said so in TLS: that may be somebody else's doing
         self._over = False  # nobody is told anything any more
         self.rejected = False  # by the peer, after the handshake
+        self.reason = ""  # for which the handshake has failed
 
     @property
     def shaking(self) -> bool:
@@ -186,6 +187,7 @@ class Channel:
             return
         self._over = self._closing = True
         self._tally.refused[error.reason] += 1
+        self.reason = error.reason
         self._flush()
         self.socket.close()
         self._let_go()
@@ -262,6 +264,7 @@ class Channel:
         top, self._top = self._top, None  # which knows this
         if top is None:
             self._tally.refused[UNFINISHED] += 1
+            self.reason = UNFINISHED
             self._let_go()
             return
         self._rejected = None

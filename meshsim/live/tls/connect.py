@@ -9,7 +9,7 @@ from typing import cast
 
 from meshsim.live.tls.channel import Channel
 from meshsim.live.tls.context import Tls
-from meshsim.live.tls.refusal import TIMEOUT
+from meshsim.live.tls.refusal import TIMEOUT, UNREADY
 from meshsim.live.tracked import round_trip
 from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.connection import NOT_ACCEPTED, SECURED, UNTRUSTED
@@ -45,7 +45,7 @@ class Secured:
 
     async def connect(
         self, cluster: Cluster, top: asyncio.Protocol, address: tuple[str, int], limit: float,
-        rejected: Callable[[Hear], None],
+        rejected: Callable[[Hear], None], why: Callable[[str], None],
     ) -> bool:  # fmt: skip
         """As `connect`, to a cluster's host."""
 
@@ -54,7 +54,8 @@ class Secured:
             rejected(hear)
 
         accepted = partial(self._note, cluster, SECURED)
-        opened = await connect(self.tls, self.service(cluster), top, address, limit, refused, accepted)
+        wanted = self.service(cluster)
+        opened = await connect(self.tls, wanted, top, address, limit, refused, accepted, why)
         if not opened:
             self._note(cluster, UNTRUSTED)
         return opened
@@ -71,12 +72,14 @@ def at_once(hear: Hear) -> None:
 async def connect(
     tls: Tls, service: str, top: asyncio.Protocol, address: tuple[str, int], limit: float,
     rejected: Callable[[Hear], None] = at_once, accepted: Callable[[], None] | None = None,
+    why: Callable[[str], None] | None = None,
 ) -> bool:  # fmt: skip
     """Opens a connection to a service within `limit`, s, and has `top` speak on it.
 
-    Returns whether it is open; if not, one side has refused the other, which is counted. The upstream looks
-    at our certificate when we have the connection already: if it refuses that, `rejected` is called, and
-    until it is heard the connection only seems to be there.
+    Returns whether it is open; if not, one side has refused the other, which is counted, and `why` is told
+    the reason, one of `meshsim.live.tls.refusal`. The upstream looks at our certificate when we have the
+    connection already: if it refuses that, `rejected` is called, and until it is heard the connection only
+    seems to be there.
 
     Raises:
         OSError: there is no connection.
@@ -91,10 +94,14 @@ async def connect(
         return top
 
     def failed() -> None:
+        if why is not None:
+            why(channel.reason)
         _settle(over, False)
 
     engine = tls.connect(service)
     if engine is None:
+        if why is not None:
+            why(UNREADY)
         return False
     channel = Channel(engine, tls.client, ready, failed, rejected, accepted, loop.call_soon)
     try:

@@ -40,9 +40,11 @@ Serve = Callable[[], ServerConnection | Lines]
 class Entrance:
     """The rules of one proxy's inbound listener: its `tls` and what `mode` it has now.
 
-    Where plaintext is refused, `rejected` is called as well.
+    Where plaintext is refused, `rejected` is called as well. `note`, where it is set, is told of each
+    connection that is refused, and why.
     """
 
+    note: Callable[[str, asyncio.Transport | None], None] | None
     waiting: dict[Inspector, None]
 
     def __init__(
@@ -52,6 +54,7 @@ class Entrance:
         self.tls = tls
         self.mode = mode
         self.rejected = rejected
+        self.note = None
         self.limits = limits or Limits()
         self.waiting = {}
 
@@ -77,9 +80,11 @@ class Entrance:
         if len(self.waiting) > self.limits.handshakes:
             next(iter(self.waiting)).refuse(CROWDED)
 
-    def count(self, reason: str) -> None:
+    def count(self, reason: str, socket: asyncio.Transport | None = None) -> None:
         """One more is refused."""
         self.tally.refused[reason] += 1
+        if self.note is not None:
+            self.note(reason, socket)
         if reason == PLAINTEXT and self.rejected is not None:
             self.rejected()
 
@@ -143,7 +148,7 @@ class Inspector(asyncio.Protocol):
 
     def refuse(self, reason: str) -> None:
         """Closes it, and counts why."""
-        self.entrance.count(reason)
+        self.entrance.count(reason, self.transport)
         self.end()
 
     # TLS
@@ -175,4 +180,6 @@ class Inspector(asyncio.Protocol):
     def _failed(self) -> None:
         """The handshake has ended otherwise."""
         self._through()
+        if self.channel is not None and self.entrance.note is not None:
+            self.entrance.note(self.channel.reason, self.transport)
         self.channel = None

@@ -89,6 +89,7 @@ class ClientConnection(Framing):
     reply: Reply
     state: int
     identity: str
+    noted: str
 
     def __init__(self, idle_lost: Callable[[ClientConnection], None], limits: Limits) -> None:
         super().__init__(limits)
@@ -105,6 +106,7 @@ class ClientConnection(Framing):
         self.minor = 0
         self.status = 0
         self.identity = ""
+        self.noted = ""  # what the access log says of it, once
 
     # Coming and going
 

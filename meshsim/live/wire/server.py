@@ -56,6 +56,7 @@ class ServerConnection(Answering):
     """The connection of one client; `identity` is whom its certificate names, nobody without mTLS."""
 
     identity: str
+    noted: str
 
     def __init__(
         self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop | None = None
@@ -64,6 +65,7 @@ class ServerConnection(Answering):
         self.handler = handler
         self.host = b""  # of the last request
         self.identity = ""
+        self.noted = ""  # what the access log says of it, once
 
     # Coming and going
 

@@ -28,7 +28,7 @@ load: [{{to: front, rate: 60/s}}]
 policies: {{cart: {{timeout: 1s}}}}
 services:
   front: {{time: 1ms, script: [{{call: cart}}]}}
-  cart: {{time: 2ms, replicas: 2, drain: {drain}}}
+  cart: {{time: 12ms, replicas: 2, drain: {drain}}}
 mesh: {{dataplane: sidecar{mesh}}}
 """
 MTLS = ", mtls: {mode: strict, certificate_ttl: 2s, jitter: 5%, ca: {retry: {base: 100ms, max: 300ms}}}"
@@ -264,3 +264,27 @@ def test_a_program_that_can_not_start_is_no_harm_to_a_mesh_that_runs(tmp_path):
         with urllib.request.urlopen(mesh.listeners["client/0"].urls["a"], timeout=5) as answer:
             assert answer.status == 200
         assert steer.scale_live("a", 0, mesh="once").replicas == []
+
+
+def test_a_replica_that_is_ordered_away_ends_what_it_holds_whatever_its_drain():
+    slow = """
+name: orderly
+duration: 6s
+seed: 3
+load: [{to: cart, rate: 80/s}]
+services: {cart: {time: 150ms, replicas: 3, drain: 0s}}
+mesh: {dataplane: sidecar, push_delay: 100ms}
+"""
+    left = []
+
+    def scale(mesh):
+        time.sleep(1.0)
+        steer.scale_live("cart", 1, mesh="orderly")
+        left.append(len(mesh.members_of("cart/1")))
+        time.sleep(3.5)
+        left.append(len(mesh.members_of("cart/1")))
+
+    counts, found = run(loads(slow), scale)
+    assert set(counts) == {(200, "")}
+    assert left == [2, 0], "it serves until nobody sends to it, and then it goes"
+    assert len([until for _, _, until in found.records[0].lives if until < 6.0]) == 2

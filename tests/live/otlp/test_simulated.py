@@ -159,3 +159,12 @@ def test_the_verbs(scenario, tmp_path: Path) -> None:
     written = shell.invoke(app, ["export", "otlp", str(tmp_path / "out")])
     assert written.exit_code == 0
     assert "traces-0000.otlp.pb" in written.stdout
+
+
+def test_ten_thousand_requests_are_taken_whole(scenario) -> None:
+    with Receiver() as receiver:
+        run = meshsim.run(scenario, otlp=receiver.url, overrides=["duration=170s"])
+    assert run.summary["requests"]["offered"] >= 10_000
+    assert receiver.problems == []
+    assert wrong_trees(receiver.spans) == []
+    assert {span.id for span in receiver.spans} == set(run.spans["span_id"])

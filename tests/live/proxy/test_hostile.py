@@ -270,7 +270,7 @@ async def _bombard(count: int) -> None:
             client.close()
         for request in rig.seen:
             assert request.target == b"/"
-        refused = rig.proxy.unrouted.answers[400, "DPE", ""].count
+        refused = rig.proxy.unrouted.answers[400, "DPE", "", ""].count
         assert refused > count / 4, f"only {refused} were refused"
 
 

@@ -1,0 +1,85 @@
+"""The verbs `live set` and `live scale` as a user has them: words, exit codes, JSON."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from meshsim.cli import app
+from meshsim.lab import steer
+from meshsim.lab.steer import Mesh, Steered
+
+RUNNER = CliRunner()
+MESH = Mesh("http://127.0.0.1:1", "shop", 7, "secret")
+GOOD = Steered(3, 4, {})
+HALF = Steered(3, 3, {"cart/0": "it refuses version 3: no"}, ["cart/0"])
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the control plane is asked, and what it answers."""
+    found = []
+    answers = [GOOD]
+
+    def order(mesh, page, message, timeout):
+        found.append((mesh, page, message, timeout))
+        return answers[-1]
+
+    monkeypatch.setattr(steer, "running", lambda: [MESH])
+    monkeypatch.setattr(steer, "_order", order)
+    return found, answers
+
+
+def test_values_are_read_as_yaml_and_the_version_is_said(asked):
+    found, _ = asked
+    command = ["live", "set", "policies.cart.timeout=300ms", "policies.cart.split={v1: 90, v2: 10}"]
+    result = RUNNER.invoke(app, command)
+    assert (result.exit_code, result.stdout) == (0, "version 3 is in force at 4 proxies\n")
+    values = {"policies.cart.timeout": "300ms", "policies.cart.split": {"v1": 90, "v2": 10}}
+    assert found == [(MESH, "/set", {"set": values}, 10.0)]
+
+
+def test_where_it_is_not_in_force_is_said_with_exit_code_1(asked):
+    found, answers = asked
+    answers.append(HALF)
+    result = RUNNER.invoke(app, ["live", "scale", "cart", "1", "--of", "v1"])
+    assert result.exit_code == 1
+    assert "not in force at cart/0: it refuses version 3: no" in result.stderr
+    assert found[0][2] == {"service": "cart", "replicas": 1, "version": "v1"}
+    result = RUNNER.invoke(app, ["live", "scale", "cart", "1", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["missing"] == HALF.missing
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["set", "policies.cart.timeout"], "has no ="),
+        (["set", "policies.cart.timeout={"], "--set"),
+        (
+            ["set", "a=1", "--mesh", "other"],
+            "no mesh of yours is called 'other', or has that URL; there are shop",
+        ),
+    ],
+)
+def test_what_is_of_no_use_is_said_with_exit_code_2(asked, command, words):
+    result = RUNNER.invoke(app, ["live", *command])
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not asked[0]
+
+
+def test_without_a_mesh_or_with_several_one_has_to_be_named(monkeypatch):
+    monkeypatch.setattr(steer, "running", list)
+    result = RUNNER.invoke(app, ["live", "set", "a=1"])
+    assert (result.exit_code, "start one with meshsim live SCENARIO" in result.stderr) == (2, True)
+    monkeypatch.setattr(steer, "running", lambda: [MESH, Mesh("http://127.0.0.1:2", "shop", 8, "s")])
+    result = RUNNER.invoke(app, ["live", "set", "a=1"])
+    assert "shop at http://127.0.0.1:1, shop at http://127.0.0.1:2; choose one with --mesh" in result.stderr
+    assert steer.find("http://127.0.0.1:2/").pid == 8
+
+
+def test_the_help_of_live_leads_to_them():
+    text = " ".join(RUNNER.invoke(app, ["live", "--help"]).stdout.split())
+    assert "meshsim live set" in text
+    assert "live scale" in RUNNER.invoke(app, ["--help"]).stdout
