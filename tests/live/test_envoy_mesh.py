@@ -182,6 +182,40 @@ def test_a_push_that_an_envoy_refuses_is_told_and_the_last_good_stays(
     assert errors["client/0"] == ""
 
 
+ROLLING = """
+name: rolling
+duration: 4s
+services:
+  front: {script: [{call: cart}]}
+  cart: {replicas: 2, workers: 8, drain: 1s}
+mesh: {dataplane: sidecar, push_delay: 50ms}
+load: [{to: front, rate: 60/s, arrivals: constant}]
+events:
+  - {at: 500ms, set: {policies.cart.fault: {abort: {percent: 100%, status: 418}}}, nack: [front]}
+  - {at: 1s, service: cart, restart: {surge: 1}}
+"""
+
+
+def test_a_restart_loses_nothing_and_what_is_nacked_stays_out_of_force() -> None:
+    scenario = loads(ROLLING)
+    with LiveMesh(scenario, 7, Options(proxy="envoy")) as mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.run(2.0)
+        error = mesh.proxies.snapshot()["front/0"]["configuration"]["error"]
+        mesh.run(20.0)
+        mesh.settle(5.0)
+        end, parts = mesh.now, mesh.stop()
+    records = merge.merge(scenario, 7, "envoy", parts, merge.Ending(end, complete=True)).records
+    assert "update rejected: missing ): (" in error  # the regular expression
+    new = {each.number for each in mesh.topology.replicas if each.added}
+    assert new <= set(records.attempts.replica.tolist())
+    early = records.requests.start < 0.9  # the nack holds; a later push brings all that is wanted
+    assert (records.requests.status[early] == 200).all()
+    assert set(records.requests.status.tolist()) <= {200, 418, 500}
+    assert set(records.requests.flag.tolist()) <= {"", "FI"}
+
+
 def test_an_envoy_that_is_stopped_is_killed_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meshsim.live.envoy.process.GRACE", 0.5)
     with LiveMesh(loads(REFUSING), 7, Options(proxy="envoy")) as mesh:
