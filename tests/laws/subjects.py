@@ -260,6 +260,8 @@ class MeshsimSubject(Subject):
             await drained
             for line in log.read_text().splitlines():
                 row = json.loads(line)
+                if "attempt_count" not in row:
+                    continue  # a handshake that was refused: no request
                 flags = row["response_flags"].replace("-", "")
                 running.log[row["request_id"]] = Row(
                     row["response_code"], flags, row["attempt_count"], row["response_code_details"]

@@ -13,7 +13,7 @@ import gc
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +26,9 @@ from meshsim.live.roles.proxy import Proxy
 from meshsim.live.transport import SocketTransport
 from meshsim.live.wire import ClientConnection, ServerConnection
 from meshsim.mesh.cluster import Cluster
-from meshsim.scenario.model import Scenario
+from meshsim.mesh.disruption import Disruption
+from meshsim.scenario.events import on_clock
+from meshsim.scenario.model import Event, Scenario
 from tests.live.proxy.ends import HOST, Client, Message, Upstream, free_port, settle
 
 PATIENCE = 20.0
@@ -210,6 +212,26 @@ class Rig:
             self.proxy.clock.close()
 
 
+class Push(Disruption):
+    """What a control plane would send: the policies after a `set` event."""
+
+    def __init__(self, proxy: Proxy, number: int) -> None:
+        self.proxy = proxy
+        self.number = number
+
+    def begin(self, now: float) -> None:
+        self.proxy.configured.configure(self.proxy.spec.scenario.policies_after(self.number), now)
+
+    def end(self, now: float) -> None:
+        raise AssertionError("what is set stays set")
+
+
+def pushes(proxy: Proxy, number: int, event: Event) -> Iterator[Disruption]:
+    """What an event of a proxy's scenario pushes: here nobody else does."""
+    if event.set:
+        yield Push(proxy, number)
+
+
 @contextlib.asynccontextmanager
 async def proxied(
     *upstreams: Upstream,
@@ -264,6 +286,7 @@ async def proxied(
             await proxy.connect(Addresses({**addresses, "frontend/0": own or (HOST, 9)}, own, {}))
             if start is not None:
                 proxy.start(time.monotonic() + start)
+            on_clock(proxy.clock, written.events, lambda number, event: pushes(proxy, number, event))
             yield rig
         finally:
             await rig.close()
