@@ -166,10 +166,9 @@ class ControlPlane(Event):
 
     def changed(self, now: float) -> None:
         """What is wanted has changed: a push follows."""
-        if self.downs > 0:
-            self._changed = min(self._changed, now)
-            return
         self._changed = min(self._changed, now)
+        if self.downs > 0:
+            return
         if self.debounce is None:
             self.push(now)
         else:

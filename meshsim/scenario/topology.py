@@ -262,10 +262,6 @@ class Topology:
         """How many proxies make the calls of a service, or of the client."""
         return 1 if caller == CLIENT else self.replica_count(caller)
 
-    def replica_most(self, service: str) -> int:
-        """How many replicas a service may have had by the end."""
-        return len(self.by_service[service])
-
     def programs(self) -> list[str]:
         """Services, some versions of which are programs of the user's own."""
         works = {name: service.deployments().values() for name, service in self.scenario.services.items()}

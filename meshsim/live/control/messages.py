@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from meshsim.live import Address, Message
+from meshsim.live.referral import Referral
 
 NUMBER_MOST = 1 << 31
 WORD_MOST = 400
@@ -115,27 +116,8 @@ def _endpoints(service: str, some: Any) -> list[Endpoint]:
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
-    """What the launcher hands a proxy: where the control plane is, and the token that shows who asks.
-
-    `root` (PEM) is that of the control plane's own certificate; empty where it is reached without TLS.
-    """
-
-    address: Address
-    root: str
-    token: str = field(repr=False)
-
-    def message(self) -> Message:
-        """As it is sent, over a pipe that nobody else reads."""
-        return {"address": self.address, "root": self.root, "token": self.token}
-
-    @classmethod
-    def of(cls, message: Message | None) -> Following | None:
-        """What was sent, if anything."""
-        if message is None:
-            return None
-        host, port = message["address"]
-        return cls((host, port), message["root"], message["token"])
+class Following(Referral):
+    """Where the control plane is; the root is empty where it is reached without TLS."""
 
 
 @dataclass(frozen=True, slots=True)
