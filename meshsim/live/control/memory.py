@@ -26,6 +26,7 @@ class Memory(Publisher):
         places: where each replica is, or was, by number.
         present: of each service, the numbers of those that are endpoints now.
         done: numbers of the scenario's events that have set what they set.
+        earlier: numbers of the versions that processes before this one have made.
     """
 
     def __init__(self, scenario: Scenario, journal: Journal) -> None:
@@ -33,6 +34,7 @@ class Memory(Publisher):
         self.places: dict[int, Endpoint] = {}
         self.present: dict[str, tuple[int, ...]] = Topology(scenario).endpoints_at_start
         self.done: set[int] = set()
+        self.earlier: set[int] = set()
         self._refused: list[Refused] = []
         self._known = True  # what is published is written down already
         self._config: tuple[int, Mapping[str, Any]] = -1, {}  # the last that was made, and of which version
@@ -48,10 +50,16 @@ class Memory(Publisher):
             super().publish(version)
         self._known = False
 
-    def resume(self, plane: ControlPlane) -> None:
-        """Has a new control plane go on with the version of the one before it."""
-        plane.pushes += [Push(version, 0.0, 0.0) for version in range(1, len(self.versions))]
+    def resume(self, plane: ControlPlane, newest: int = 0) -> None:
+        """Has a control plane go on behind the versions before it: those in the journal, and the `newest`."""
+        if newest >= len(self.versions):
+            self.journal.add({"version": newest})
+        for version in range(len(self.versions), newest + 1):
+            super().publish(version)
+        earlier = range(len(plane.pushes), len(self.versions))
+        plane.pushes += [Push(version, 0.0, 0.0) for version in earlier]
         plane.version = len(self.versions) - 1
+        self.earlier.update(earlier)
 
     def publish(self, version: int) -> None:
         if version and not self._known:

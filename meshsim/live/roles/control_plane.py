@@ -62,7 +62,6 @@ class ControlPlane(Role):
         self.memory = Memory(scenario, self.journal)
         self.plane = control_plane(self.topology, self.clock, self.memory)
         self.memory.resume(self.plane)
-        self.resumed = self.plane.version  # as the process before this one left it
         self.streams = Streams(self.clock, self.plane, self._make)
         self.calls: dict[str, frozenset[str]] = {}
         self.admins: dict[str, Address] = {}
@@ -76,6 +75,7 @@ class ControlPlane(Role):
         self.target = self.plane.version  # the version that brings all changes until now
         self.orders = Orders(told["secret"], self._do, self.streams.followers.values)
         self.streams.noted = self._noted
+        self.streams.behind = self._catch_up
         self.change: tuple[int, int] | None = None  # of endpoints, the last; and the version that brings it
         self.following = Listening(Handler(), entrance=self._entrance(), serve=self.streams.protocol)
         self.pages = Listening(Pages(self.report, self.orders, self.admins, self.own_page))
@@ -123,9 +123,8 @@ class ControlPlane(Role):
                 yield from self.authority.changes(number, event)
 
         on_clock(self.clock, self.spec.scenario.events, changes)
-        if self.resumed:  # what is wanted may have changed meanwhile
-            self.plane.push(self.clock.now())
-            self.change = self._told, self.plane.version
+        if self.memory.earlier:  # what is wanted may have changed meanwhile
+            self._push_again()
         opening = self.following.open(LOOPBACK, self.spec.control["ports"]["following"])
         self._opening = asyncio.get_running_loop().create_task(opening)
 
@@ -171,6 +170,18 @@ class ControlPlane(Role):
         """Something that is wanted has changed."""
         self.target = self.plane.version + 1
         self.plane.changed(self.clock.now())
+
+    def _catch_up(self, version: int) -> None:
+        """A proxy has a version from before the journal was damaged: all get a newer one."""
+        self.memory.resume(self.plane, version)
+        self._push_again()
+        self.orders.postpone(self.target)
+
+    def _push_again(self) -> None:
+        """All that is wanted is a new version."""
+        self.plane.push(self.clock.now())
+        self.target = self.plane.version
+        self.change = self._told, self.target
 
     def _make(self, follower: Follower, version: int, part: int, nonce: str) -> Update:
         return self.memory.update(version, part, nonce, self.calls[follower.name])
@@ -267,7 +278,7 @@ class ControlPlane(Role):
     @property
     def pushes(self) -> list[Push]:
         """Those of this process."""
-        return self.plane.pushes[self.resumed + 1 :]
+        return [each for each in self.plane.pushes[1:] if each.version not in self.memory.earlier]
 
     def own_page(self) -> bytes:
         """Its own metrics."""
