@@ -28,7 +28,7 @@ STATUSES = {
     "403": "an access rule denied it; live also: a program answered so",
     "429": "too many requests",
     "500": "the service failed by itself, or a call it needed failed",
-    "503": "the waiting room was full, or a proxy could not deliver it (its flags say why)",
+    "503": "the waiting room was full; live also: the connection was lost on the way in",
     "504": "time-out",
 }
 
