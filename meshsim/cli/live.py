@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import app, example, reporting_errors, say, stopping
+from meshsim.cli.app import app, example, reporting_errors, say, show, stopping
 from meshsim.cli.run import Out, present_run, run_code
 from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
+    from meshsim.lab.show.watch import Dashboard, Lines
     from meshsim.live.launch import LiveMesh
     from meshsim.measure.traces import TraceExport
 
@@ -91,8 +92,7 @@ def live(
             if as_json:
                 print(json.dumps(message), flush=True)
             elif no_load and shown is not None:
-                shown.clear()
-                _show(message)
+                _show(message, shown)
 
         common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or (), "otlp": otlp}
         common |= {"access_log": access_log, "host": host, "intercept": intercept, "ready": ready}
@@ -113,14 +113,17 @@ def _tell(sent: TraceExport | None, as_json: bool) -> int:
     """Says what became of the spans of a mesh that only served; how the verb ends."""
     if sent is not None and as_json:
         print(json.dumps({"traces": sent.as_dict()}), flush=True)
+    elif sent is not None:
+        show(sent.outcome())
     for words in [] if sent is None else sent.words():
         say(words)
     return 0
 
 
-def _show(message: dict[str, Any]) -> None:
+def _show(message: dict[str, Any], shown: Dashboard | Lines) -> None:
     from meshsim.lab.show import terminal, watch  # noqa: PLC0415
 
+    shown.clear()
     out = terminal.console()
     for service, url in message["entry"].items():
         out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
