@@ -235,7 +235,9 @@ def _read(folder: Path) -> tuple[Scenario, Table, str, float]:
         engine = str(numbers["engine"])
         known = (numbers.get("traces") or numbers.get("live") or {}).get("began")
     except OSError as error:
-        raise MeshsimError(f"can't read {error.filename or folder}: {error.strerror or error}; {GIVE}") from error
+        raise MeshsimError(
+            f"can't read {error.filename or folder}: {error.strerror or error}; {GIVE}"
+        ) from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise MeshsimError(f"{folder} holds no spans of a run ({error}); {GIVE}") from error
     if missing := [name for name in (*COLUMNS, "replication") if name not in table]:
