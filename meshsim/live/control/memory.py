@@ -33,17 +33,17 @@ class Memory(Publisher):
         self.done: set[int] = set()
         self._known = True  # what is published is written down already
         self._config: tuple[int, Mapping[str, Any]] = -1, {}  # the last that was made, and of which version
+        self._latest = -1.0, -1  # of those that have set something: when, and its number
         super().__init__(scenario, lambda: self.present)
-        last = -1
         for fact in journal.facts:
             if "set" in fact:
                 event = Event.model_validate({"at": "0s", "set": fact["set"]})
-                last = self._append(event.model_copy(update={"at": fact["at"]}))
+                self._note(self._append(event.model_copy(update={"at": fact["at"]})))
             elif "event" in fact:
-                last = fact["event"]
-                self.done.add(last)
-        if last >= 0:
-            super().set(last)
+                self.done.add(fact["event"])
+                self._note(fact["event"])
+        if self._latest[1] >= 0:
+            super().set(self._latest[1])
         newest = max(journal.found("version"), default=0)
         for version in range(1, newest + 1):
             super().publish(version)
@@ -62,12 +62,17 @@ class Memory(Publisher):
     def set(self, number: int) -> None:
         self.journal.add({"event": number})
         self.done.add(number)
-        super().set(number)
+        super().set(self._note(number))
 
     def change(self, event: Event) -> None:
         """What an event from outside sets is wanted from now on."""
         self.journal.add({"set": event.set, "at": event.at})
-        super().set(self._append(event))
+        super().set(self._note(self._append(event)))
+
+    def _note(self, number: int) -> int:
+        """An event sets something. The latest by time: a late one takes back nothing that was set since."""
+        self._latest = max(self._latest, (self.scenario.events[number].at, number))
+        return self._latest[1]
 
     def _append(self, event: Event) -> int:
         self.scenario = self.scenario.model_copy(update={"events": (*self.scenario.events, event)})
