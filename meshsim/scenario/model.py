@@ -18,7 +18,7 @@ from meshsim.scenario.access import AccessRule
 from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
 from meshsim.scenario.filling import filled
-from meshsim.scenario.keys import push
+from meshsim.scenario.keys import fits, push
 from meshsim.scenario.mesh import Link, Mesh, Mtls, MtlsMode, Proxy
 from meshsim.scenario.policy import (
     Balance,
@@ -270,7 +270,7 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """The services whose proxies refuse what is in force after a `set` event; errors as `policies_after`.
 
         A proxy refuses all of it as long as a change is in it that it refuses: until all keys of that are set
-        anew.
+        anew, or what they are a part of.
         """
         last = (self.events[event_index].at, event_index)
         pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)
@@ -278,7 +278,7 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         for _, index in pushes[: pushes.index(last) + 1]:
             event = self.events[index]
             for keys, _ in poison:
-                keys.difference_update(event.set)
+                keys -= {key for key in keys if any(fits(name, key) for name in event.set)}
             poison.append((set(event.set), event.nack))
         return frozenset(service for keys, services in poison if keys for service in services)
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from pydantic import ValidationError
 
-from meshsim import units
 from meshsim.errors import halves
 from meshsim.scenario.endpoints import check_level
 from meshsim.scenario.explain import explain
@@ -17,7 +16,7 @@ from meshsim.scenario.keys import push, resolve_push
 from meshsim.scenario.mesh import Mtls
 from meshsim.scenario.model import AccessRule, Policy, Service
 from meshsim.scenario.names import Path, dotted
-from meshsim.scenario.outline import Outline
+from meshsim.scenario.outline import Outline, begins
 from meshsim.scenario.references import References, check_split
 from meshsim.scenario.security import check_rules_of_access
 
@@ -44,7 +43,7 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
         found = [*check_split(outline, name, policy), *check_level(name, policy)]
         for finding in [*found, *(_check_edge(name, policies) if "->" in name else ())]:
             findings.add(("policies", name, *finding.path), finding.message, finding.remedy)
-    for path, event in sorted(entries(document, "events"), key=lambda entry: _at(entry[1])):
+    for path, event in sorted(entries(document, "events"), key=lambda entry: begins(entry[1])):
         wrong = []
         for key, value in mapping(event.get("set")).items():
             place = (*path, "set", key)
@@ -52,13 +51,6 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
         for place, changed, finding in wrong:
             if finding in _problems(str(changed[1]), policies, outline):  # no later key has mended it
                 _add(findings, place, changed, finding)
-
-
-def _at(event: dict[str, Any]) -> float:
-    try:
-        return units.duration(event.get("at"))
-    except ValueError:
-        return 0.0  # the models refuse it
 
 
 def _change(
