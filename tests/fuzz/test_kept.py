@@ -27,7 +27,7 @@ from meshsim.lab import tidy
 from meshsim.lab.jobs.journal import JOURNAL, TABLE, Journal, save
 from meshsim.lab.sweep import Sweep, sweep
 from meshsim.live.child import packed
-from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, Log, call_row, ejection, try_row
+from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, Hosts, Log, call_row, ejection, try_row
 from meshsim.live.processes import Member
 from meshsim.scenario import config, load, loads
 from tests.fuzz.damage import cuts, flips
@@ -138,9 +138,9 @@ EJECTION = {
 )
 def test_damage_to_an_envoys_log_is_no_traceback_and_a_torn_line_is_told(tmp_path, line, row, times) -> None:
     def read() -> list[Any]:
-        return Log(file, row, known).more(ended=True)
+        return Log(file, row, hosts).more(ended=True)
 
-    known, file = {("127.0.0.1", 80): "a/0"}, tmp_path / "log"
+    hosts, file = Hosts({"a/0": ("127.0.0.1", 80)}), tmp_path / "log"
     whole = (json.dumps(line) + "\n").encode() * 2
     file.write_bytes(whole)
     assert len(read()) == 2

@@ -59,14 +59,11 @@ def test_a_scenario_that_envoys_cannot_run_is_refused_before_any_starts() -> Non
 def test_more_envoys_than_can_watch_their_files_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meshsim.live.envoy.mesh.WATCHES", tmp_path / "most")
-    (tmp_path / "most").write_text("17\n")
+    monkeypatch.setattr("meshsim.live.envoy.watches.available", lambda most: 17)
     Envoys(loads(TEXT), 7, "127.0.0.1", tmp_path)
     secured = loads(TEXT, overrides={"mesh.mtls.mode": "strict"})
-    with pytest.raises(MeshsimError, match=r"4 Envoys watch 24 files, .* run fewer\)"):
+    with pytest.raises(MeshsimError, match=r"watch 24 files, .* 17 more .* run fewer replicas\)"):
         Envoys(secured, 7, "127.0.0.1", tmp_path)
-    (tmp_path / "most").unlink()
-    Envoys(secured, 7, "127.0.0.1", tmp_path)
 
 
 def test_a_replica_that_is_gone_again_is_not_brought_up(

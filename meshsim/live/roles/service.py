@@ -189,7 +189,8 @@ class Service(Role, Handler):
     def start(self, base: float) -> None:
         self.clock.begin(base)
         schedule_events(self.topology, self.clock, replicas={self.place.name: self.replica})
-        schedule_outages(self.clock, self.spec.scenario, self.place, self._disappear, self.listening.reopen)
+        now, back = self.clock.now(), self.listening.reopen
+        schedule_outages(self.clock, self.spec.scenario, self.place, now, self._disappear, back)
 
     def hear(self, message: Message) -> None:
         if "down" in message:
