@@ -56,7 +56,7 @@ class LiveMesh:
         stats: what each process has last reported, by (role, id).
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
-        control: the control plane; `cluster`: the replicas that come and go; `pods`: which processes are in pods.
+        control: the control plane; `cluster`: replicas that come and go; `pods`: which processes are in pods.
     """
 
     control: ControlProcess

@@ -118,8 +118,8 @@ def test_no_damage_to_the_rows_of_a_process_changes_a_number(tmp_path, times) ->
 
 
 CALL = {
-    **dict.fromkeys(FIELDS, ""), "listener": "outbound", "start_time": "1795581002461673000", "duration": 3,
-    "duration_us": 3_100, "response_code": 200, "response_flags": "-", "attempt_count": 1,
+    **dict.fromkeys(FIELDS, ""), "listener": "outbound", "start_time": "2026-11-25T04:30:02.461673Z",
+    "duration": 3, "duration_us": 3_100, "response_code": 200, "response_flags": "-", "attempt_count": 1,
     "connected_after": 1, "upstream_host": "127.0.0.1:80", "route_name": "a",
     "x_meshsim": "00000000000000ff;1.5;0;0;0",
 }  # fmt: skip

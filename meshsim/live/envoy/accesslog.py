@@ -25,7 +25,7 @@ from meshsim.live.envoy.policy import called
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 FIELDS = {
-    "start_time": "%START_TIME(%s%9f)%",
+    "start_time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%6fZ)%",
     "duration": "%DURATION%",
     "duration_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
     "method": "%REQ(:METHOD)%",
@@ -66,9 +66,6 @@ TRY_FIELDS = {name: FIELDS[name] for name in _SHARED} | {"number": f"%REQ({ATTEM
 
 NOT_SENT = ("no_healthy_upstream", "upstream_reset_before_response_started{overflow}")
 """Details of an answer that Envoy gave instead of sending a try, though its count has that try."""
-
-WALL_CLOCK_TICKS = 10**9
-"""`start_time` is in ns since 1970."""
 
 
 def logger(fields: Mapping[str, str], file: Path, context: str) -> Json:
@@ -283,7 +280,7 @@ def ejection(line: Line, hosts: Hosts, wall_start: float) -> Ejection | None:
 
 
 def _start(line: Line, wall_start: float) -> float:
-    return (int(line["start_time"]) - round(wall_start * WALL_CLOCK_TICKS)) / WALL_CLOCK_TICKS
+    return datetime.fromisoformat(line["start_time"]).timestamp() - wall_start
 
 
 def _whose(line: Line, start: float) -> tuple[int, float, bool]:

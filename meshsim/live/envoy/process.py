@@ -347,6 +347,8 @@ class Envoy:
         """Whether the newest version of every file is in force; an Envoy that refuses one is an error."""
         stats = self.stats("(version_text|update_rejected)$")
         for name, version in self._versions.items():
+            if name == INWARD and self._down:  # its listener has gone, and reads it when it is back
+                continue
             prefix = self._counted(name)
             rejected = stats.get(f"{prefix}.update_rejected", 0)
             if rejected > self._rejected.get(name, 0):

@@ -25,7 +25,7 @@ LINE = {
     "response_code_details": "response_timeout",
     "response_flags": "URX,UT",
     "route_name": "cart",
-    "start_time": "1795580742461673000",
+    "start_time": "2026-11-25T04:25:42.461673Z",
     "upstream_host": "127.0.0.1:9001",
     "x_meshsim": "00000000000000ff;1.5;0;0;0",
 }
@@ -169,7 +169,7 @@ def test_a_replica_that_gets_the_port_of_one_that_has_gone_does_not_get_its_line
     hosts, port = Hosts({"cart/v1/0": ("127.0.0.1", 9001)}), ("127.0.0.1", 9001)
     hosts.learn({"cart/v1/0": port}, WALL_START + 1.0)
     hosts.learn({"cart/v1/7": port}, WALL_START + 2.6)
-    later = {**line, "start_time": "1795580742500000000"}  # both last 109 ms: until 2.571 and 2.609 s
+    later = {**line, "start_time": "2026-11-25T04:25:42.500000Z"}  # both last 109 ms: until 2.571 and 2.609 s
     file = tmp_path / "log"
     file.write_text(f"{json.dumps(line)}\n{json.dumps(later)}\n")
     assert [each.replica for each in Log(file, row, hosts).more(WALL_START)] == ["cart/v1/0", "cart/v1/7"]
