@@ -147,7 +147,13 @@ class LiveMesh:
         if self.options.proxy == "envoy":
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
-            rest = self.options.access_log, self._context, lambda: self.topology, self._hear_envoy
+            rest = (
+                self.options.access_log,
+                self._context,
+                lambda: self.topology,
+                self._hear_envoy,
+                self.options.receiver,
+            )
             return Envoys(self.scenario, self.seed, host, self.keeper.folder / "envoy", *rest)
         raise MeshsimError(f"no proxy {self.options.proxy!r}; choose meshsim or envoy")
 

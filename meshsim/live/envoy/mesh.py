@@ -31,9 +31,11 @@ from meshsim.live.envoy.proxy import INBOUND
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.live.envoy.rows import rows
+from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, pending
 from meshsim.live.envoy.watches import check
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.merge import hedged
+from meshsim.live.options import TraceReceiver
 from meshsim.live.processes import Member
 from meshsim.live.proxies import Heard, Listeners, Ports, Proxies
 from meshsim.live.proxy.route import Passed
@@ -121,13 +123,13 @@ class Envoys(Proxies):
 
     Each has its own folder in `folder`; their access logs are copied to `access_log` in the end, if given;
     `context` is the header that says whose a call is. `topology` is the mesh's, as it is by now; `says` takes
-    what a member says that a new replica's Envoy has.
+    what a member says that a new replica's Envoy has; their spans go to `receiver`.
     """
 
     def __init__(
         self, scenario: Scenario, seed: int, host: str, folder: Path, access_log: Path | None = None,
         context: str = "x-meshsim", topology: Callable[[], Topology] | None = None,
-        says: Says = lambda member, id_, message: None,
+        says: Says = lambda member, id_, message: None, receiver: TraceReceiver | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         refuse(scenario)
@@ -136,6 +138,7 @@ class Envoys(Proxies):
         start = Topology(scenario)
         self._topology = topology or (lambda: start)
         self._says = says
+        self._receiver = receiver
         self._seed, self._host, self._folder, self._context = seed, host, folder, context
         self._present = [proxy for proxy in start.proxies if not any(each.added for each in proxy.replicas)]
         self._envoys = {proxy.name: self._envoy(proxy) for proxy in self._present}
@@ -162,7 +165,7 @@ class Envoys(Proxies):
 
     def _envoy(self, proxy: Proxy) -> Envoy:
         folder, extra = self._folder / file_name(proxy.name), self._topology().extra
-        return Envoy(self.scenario, proxy.name, folder, self._host, self._context, extra)
+        return Envoy(self.scenario, proxy.name, folder, self._host, self._context, extra, self._receiver)
 
     def _schedule(self) -> None:
         """Puts what will happen to each replica on the clock."""
@@ -331,11 +334,23 @@ class Envoys(Proxies):
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
         wall_start = time.time() - time.monotonic() + base
         self._settle()
+        if self._receiver is not None:
+            self._export()
         for counts in self._connections.values():
             counts.read(time.monotonic() - base)
         without_rejected(self._connections.values())
         self.close()
         return {id_: self._recorded(id_, envoy, wall_start) for id_, envoy in self._envoys.items()}
+
+    def _export(self) -> None:
+        """Waits until spans have been sent, and says where some were lost."""
+        time.sleep(2 * FLUSH)
+        deadline = time.monotonic() + TIMEOUT
+        for id_ in self._configured:
+            while (under_way := pending(self._envoys[id_].stats(COUNTS)))[0] and time.monotonic() < deadline:
+                time.sleep(FLUSH)
+            if any(under_way):
+                self.troubles[f"the Envoy of {id_}"] = {LOST: 1}
 
     def _recorded(self, id_: str, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
         found = rows(

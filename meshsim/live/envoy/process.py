@@ -42,6 +42,7 @@ from meshsim.live.envoy.resources import (
     spoiled,
 )
 from meshsim.live.envoy.watches import REMEDY
+from meshsim.live.options import TraceReceiver
 from meshsim.live.proxies import Ports
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Extra
@@ -99,9 +100,9 @@ class Envoy:
 
     def __init__(
         self, scenario: Scenario, id_: str, folder: Path, host: str = "127.0.0.1", context: str = "x-meshsim",
-        extra: Extra = (),
+        extra: Extra = (), receiver: TraceReceiver | None = None,
     ) -> None:  # fmt: skip
-        proxy = Proxy(scenario, id_, host, context, extra)
+        proxy = Proxy(scenario, id_, host, context, extra, receiver=receiver)
         control = scenario.mesh.control_plane
         apart = control is not None and not control.ordered
         self.proxy = replace(proxy, told=proxy.named()) if apart else proxy
