@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from meshsim.live import Message
 from meshsim.live.clock import LiveClock
@@ -19,11 +19,10 @@ from meshsim.live.secret import hashed
 from meshsim.live.troubles import trouble
 from meshsim.mesh.control_plane import ControlPlane, Subscriber, Subscription
 
-if TYPE_CHECKING:
-    pass
-
 SAID_BYTES = 64 << 10
 """Of what a proxy says, at most."""
+STRANGERS = 1024
+"""Streams of which nobody has said yet whose they are; the oldest goes if there are more."""
 
 Make = Callable[["Follower", int, int, str], Update]
 """Makes the update of a version, and a part, for a proxy; the last is its nonce."""
@@ -68,6 +67,8 @@ class Follower(Subscriber):
         version = self.sent.pop(nonce, None)
         if version is None:
             raise MessageError("it answers what it was not sent")
+        if newest > self.streams.plane.version:
+            raise MessageError("it has a version that was not made")
         if good:
             self.acked = max(self.acked, newest)
             if self.nack is not None and self.nack[0] <= newest:
@@ -112,10 +113,11 @@ class Streams(Listener):
         self.noted: Callable[[], None] = lambda: None
         self._tokens: dict[str, str] = {}
         self._known: dict[Lines, Follower] = {}
+        self._strangers: dict[Lines, None] = {}
 
     def protocol(self) -> Lines:
         """What a new connection becomes."""
-        return Lines(self, SAID_BYTES)
+        return Lines(self, SAID_BYTES, greeted=True)
 
     def add(self, name: str, number: int, digest: str) -> Follower:
         """Takes note of a proxy and the hash of its token."""
@@ -135,6 +137,13 @@ class Streams(Listener):
         self.noted()
 
     # What comes
+
+    def connected(self, stream: Lines) -> None:
+        self._strangers[stream] = None
+        if len(self._strangers) > STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.give_up("too many have not said who they are")
 
     def heard(self, stream: Lines, message: Message) -> None:
         follower = self._known.get(stream)
@@ -156,6 +165,7 @@ class Streams(Listener):
             trouble("a proxy has a version that this control plane has not made")
         before, follower.stream = follower.stream, stream
         self._known[stream] = follower
+        self._strangers.pop(stream, None)
         if before is not None:
             before.close()
         now = self.clock.now()
@@ -170,6 +180,7 @@ class Streams(Listener):
 
     def lost(self, stream: Lines, why: str) -> None:
         follower = self._known.pop(stream, None)
+        self._strangers.pop(stream, None)
         if why:
             self.refused[why] += 1
         if follower is not None and follower.stream is stream:

@@ -180,8 +180,7 @@ class ControlPlane(Role):
     def _do(self, order: Order, message: Message) -> None:
         """Begins with what is asked for from outside."""
         if order.kind == "set":
-            event = changed(self.memory.wanted, message.get("set"))
-            self.memory.change(event.model_copy(update={"at": max(self.clock.now(), 0.0)}))
+            self.memory.change(changed(self.memory.wanted, message.get("set")))
             self._change()
             order.version = self.target
         else:
