@@ -19,7 +19,7 @@ OPEN = {
 }
 """Classes whose methods Python code overrides: bodies, and users with policies of their own."""
 
-OPEN_METHODS = {"Visit": {"go_home", "vanish", "refuse"}, "Recorder": {"certificate"}}
+OPEN_METHODS = {"Visit": {"go_home", "vanish", "refuse", "parent"}, "Recorder": {"certificate"}}
 """Of other classes, these methods alone. All that no source overrides are called directly."""
 
 PASSING = {

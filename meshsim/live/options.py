@@ -15,12 +15,20 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class TraceReceiver:
+    """The `url` of an OTLP receiver, and `headers` that it wants."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """How a mesh is run: behind which `proxy` (``meshsim`` or ``envoy``), and where it listens.
 
     Without `load` it only serves; `keep`: rows are kept; `access_log` is a folder; `roles` says where the
     class of each role is. `intercept`: replicas behind sidecars are in pods. `spans` gets what processes hand
-    over as they run.
+    over as they run; an Envoy sends its own to the `receiver`.
     """
 
     proxy: str = "meshsim"
@@ -31,3 +39,4 @@ class Options:
     roles: Mapping[str, str] = field(default_factory=lambda: ROLES)
     intercept: bool = False
     spans: SpanSink | None = None
+    receiver: TraceReceiver | None = None
