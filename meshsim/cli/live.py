@@ -61,6 +61,7 @@ def live(
     formats: options.Formats = None,
     dpi: options.Dpi = None,
     csv: options.Csv = False,
+    metrics_every: options.MetricsEvery = None,
     check: options.Check = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -82,7 +83,7 @@ def live(
 
         if certificates is not None:
             files.prepare(certificates, option="--certificates")
-        output = options.output(out, formats, dpi, csv, as_json, quiet)
+        output = options.output(out, formats, dpi, csv, as_json, quiet, metrics_every)
 
         def ready(mesh: LiveMesh) -> None:
             message = watch.ready_message(mesh)
