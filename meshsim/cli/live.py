@@ -68,9 +68,8 @@ def live(
 ) -> None:
     """Run a scenario for real, on this machine.
 
-    Each replica is a process, and beside it a proxy that applies the policies. A table shows how it goes; the
-    results are those of run, in the same files. With --json the first line says where everybody listens.
-    While it runs, meshsim live set and meshsim live scale change it.
+    Each replica is a process, and beside it a proxy that applies the policies. The results are those of run.
+    With --json the first line says where everybody listens. live set and live scale change a running mesh.
 
     Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one aborts.
     However it ends, no process, port or file is left.
