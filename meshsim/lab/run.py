@@ -228,8 +228,7 @@ def run(
         at_most: replications with `until`, however wide the interval still is; None is 200.
         looked: called whenever `until` has looked.
         otlp: URL of an OTLP receiver, which is sent the spans when the run is over.
-        options: with `out`: `formats` and `dpi` of the picture, `csv` for tables as CSV too, and
-            `metrics_every` for metrics over time.
+        options: with `out`: `formats` and `dpi` of the picture, `csv`, `metrics_every`: metrics over time.
 
     Raises:
         ScenarioError: the scenario can't be used.
