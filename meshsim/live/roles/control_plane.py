@@ -36,6 +36,7 @@ from meshsim.mesh.disruption import Disruption
 from meshsim.mesh.proxy import proxy_key
 from meshsim.scenario import model
 from meshsim.scenario.events import ControlPlaneOutage, on_clock
+from meshsim.scenario.names import suggestion
 from meshsim.scenario.push import Change, control_plane
 from meshsim.scenario.topology import Topology
 
@@ -200,14 +201,17 @@ class ControlPlane(Role):
         service, wanted, version = (message.get(name) for name in ("service", "replicas", "version"))
         services = self.spec.scenario.services
         if not isinstance(service, str) or service not in services:
-            raise MeshsimError(f"there is no service {service!r}; there are {', '.join(services)}")
+            raise MeshsimError(f"there is no service {service!r}; {suggestion(str(service), services)}")
         if type(wanted) is not int or not 0 <= wanted <= REPLICAS_MOST:
             raise MeshsimError(f"replicas is no number from 0 to {REPLICAS_MOST}")
         versions = list(services[service].deployments())
         if version is None and len(versions) > 1:
-            raise MeshsimError(f"{service} has versions {', '.join(versions)}; say which")
+            raise MeshsimError(
+                f"{service} has versions {', '.join(versions)}; say which, as with --of {versions[0]}"
+            )
         if version is not None and version not in versions:
-            raise MeshsimError(f"{service} has no version {version!r}")
+            known = "it has no versions" if versions == [""] else suggestion(str(version), versions)
+            raise MeshsimError(f"{service} has no version {version!r}; {known}")
         self._scalings += 1
         self.scaling[self._scalings] = order
         order.waits = f"{service} has not got {wanted} replicas that are ready"
