@@ -15,12 +15,10 @@ from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import TraceReceiver
-from meshsim.live.spans import ROW_BYTES, read
-from meshsim.measure.spans import COLUMNS, span_rows
+from meshsim.measure.spans import COLUMNS, ROW_BYTES, Spans, span_rows
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.measure.traces import TraceExport
-from meshsim.mesh.spans import Tracer
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
@@ -163,12 +161,10 @@ class LiveTraces:
         id_, packed = offered
         if self._encoder is None:
             self._encoder = encoder(self._scenario, self._engine, self.began)
-        tracer = Tracer()
-        tracer.rows = read(packed)
         topology = (
             Topology(self._scenario) if self._mesh is None else self._mesh.topology
         )  # it may have grown
-        rows = [{**row, "instance": id_} for row in span_rows(tracer, topology)]
+        rows = [{**row, "instance": id_} for row in span_rows(Spans.read(packed), topology)]
         return messages(rows, self._encoder)
 
 
