@@ -74,14 +74,15 @@ def _mesh(scenario: Scenario) -> Iterator[str]:
 def _rollouts(scenario: Scenario) -> Iterator[str]:
     """What is said of replicas that come and go, and whether they go before callers know."""
     topology = Topology(scenario)
-    rolled = {key for event in scenario.events if event.rolls for key in topology.rolled(event)}
+    rolled = {roll.group for roll in topology.rolls}
+    left = {roll.group for roll in topology.rolls if roll.leave}
     for service, config in scenario.services.items():
         works = config.deployments()
         still = all((service, version) not in rolled for version in works)
         for key in ("startup", "drain") if still else ():
             if any(getattr(work, key) > 0.0 for work in works.values()):
                 yield f"services.{service}.{key} has no effect: no event scales or restarts it."
-        leaving = [work.drain for version, work in works.items() if (service, version) in rolled]
+        leaving = [work.drain for version, work in works.items() if (service, version) in left]
         known = learned(scenario) if leaving else 0.0
         if leaving and min(leaving) < known:
             yield (

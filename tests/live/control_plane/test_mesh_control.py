@@ -38,7 +38,7 @@ def scenario(more="", duration="3s", drain="500ms", mesh="", name="controlled"):
     return loads(HEAD.format(name=name, duration=duration, drain=drain, mesh=mesh) + more)
 
 
-def run(chosen, meanwhile=None):
+def run(chosen, meanwhile=None, proxy="meshsim"):
     """(status, flag) of the requests, counted, and the run; `meanwhile` runs in a thread while it lasts."""
     thread = []
 
@@ -47,7 +47,7 @@ def run(chosen, meanwhile=None):
             thread.append(threading.Thread(target=meanwhile, args=(mesh,)))
             thread[0].start()
 
-    found = run_live(chosen, ready=ready)
+    found = run_live(chosen, ready=ready, proxy=proxy)
     for each in thread:
         each.join(20.0)
     requests = found.records[0].requests
@@ -60,10 +60,10 @@ def status_of(mesh):
 
 
 @contextmanager
-def serving(chosen):
+def serving(chosen, proxy="meshsim"):
     """A mesh without load that is watched in a thread; what ends it is raised."""
     ended, errors = threading.Event(), []
-    with LiveMesh(chosen, 1, Options(load=False)) as mesh:
+    with LiveMesh(chosen, 1, Options(proxy, load=False)) as mesh:
         mesh.launch()
         mesh.start()
 
