@@ -130,7 +130,7 @@ async def test_an_outsider_decides_nothing(id: str, listener: str) -> None:
 
 
 def serving(table: Pairing, key: int, trace: str = "a", request_id: bytes = b"r") -> pairing.Serving:
-    found = pairing.Serving(key, 0, OURS, trace, 1, request_id, "")
+    found = pairing.Serving(key, 0, OURS, trace, 0, 1, request_id, "")
     table.begin(found)
     return found
 
