@@ -220,6 +220,14 @@ def test_a_traceparent_is_what_the_standard_says(value: bytes) -> None:
     assert parse_trace(value) is None
 
 
+@pytest.mark.parametrize("trace", ["f" * 32, "f" * 16 + "0" * 16, "0" * 15 + "1" + "8" + "0" * 15])
+def test_a_trace_id_is_kept_to_the_last_bit(trace: str) -> None:
+    value = f"00-{trace}-{'f' * 16}-01".encode()
+    found = parse_trace(value)
+    assert found is not None
+    assert found.header() == value
+
+
 @pytest.mark.parametrize("count", [b"+2", b" 2", b"2_0", b"\xd9\xa2", b"2" * 16, b"-2", b"0", b""])
 def test_an_attempt_count_that_is_no_number_is_the_first(count: bytes) -> None:
     assert attempt_key(OURS, count) == (derive(OURS.key, 0), 0)
