@@ -124,7 +124,10 @@ class Keeper:
             resolve_name(place)
         with contextlib.suppress(ImportError):
             importlib.import_module("uvloop")
-        child.scenario_of(request["scenario"], request["folder"])
+        scenario = child.scenario_of(request["scenario"], request["folder"])
+        if scenario.mesh.mtls is not None:  # OpenSSL takes each child longer than all the rest
+            importlib.import_module("meshsim.live.identity.authority")
+            importlib.import_module("meshsim.live.identity.proxy")
         gc.collect()
         gc.freeze()  # children leave the pages of what is there alone
         return {}

@@ -22,10 +22,10 @@ from typing import Any
 from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message, commands
 from meshsim.live.child import ROLES, STATS_INTERVAL
-from meshsim.live.control.process import ControlProcess
+from meshsim.live.control.process import SILENCE, ControlProcess
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.intercept.plan import PodPlan
-from meshsim.live.launcher import CONTROL_PLANE, HUNG, NAMES, REPORTS, THE_MESH
+from meshsim.live.launcher import CONTROL_PLANE, HUNG, NAMES, THE_MESH, late
 from meshsim.live.options import Options, Progress
 from meshsim.live.pods import Cluster
 from meshsim.live.ports import free_ports
@@ -207,12 +207,12 @@ class LiveMesh:
         for place in self.topology.replicas:
             if place.deployment.live is not None and not place.added:
                 silent[self.cluster.note_program(place, self.run_program(place))] = self.apps[place.name]
-        deadline = time.monotonic() + PHASE_LIMIT
-        while silent := {each: app for each, app in silent.items() if not self.pods.serves(each, app)}:
-            self._progress(f"waiting for {', '.join(program.name for program in silent)}")
+
+        def wait(words: str) -> None:
+            self._progress(words)
             self.handle(PROBE_INTERVAL)
-            if time.monotonic() > deadline:
-                raise commands.silence(*next(iter(silent.items())), PHASE_LIMIT)
+
+        commands.await_all(silent, self.pods.serves, PHASE_LIMIT, wait)
 
     def reached_at(self) -> dict[str, Address]:
         """Where callers reach each replica that there is, or was."""
@@ -277,6 +277,8 @@ class LiveMesh:
         self.cluster.tick()
         if self.control.due:
             self.control.start()
+        if self.control.falls_silent():
+            self._progress("the control plane does not answer; the mesh goes on without it")
 
     def reports(self) -> list[Message]:
         """What each proxy counts by now."""
@@ -328,14 +330,13 @@ class LiveMesh:
 
     def _hear_control_plane(self, message: Message) -> None:
         """A control plane that takes over is told all; and what it wants of the cluster is done."""
+        self.control.heard()
         if "listening" in message:
             self.control.tell_everything(self.addresses(CONTROL_PLANE, THE_MESH))
         elif "ready" in message:
             self.control.begin(self.base)
-        elif "scale" in message:
-            self.cluster.scale(message["scale"])
-        elif "in_force" in message:
-            self.cluster.in_force(message["in_force"])
+        else:
+            self.cluster.asked(message)
 
     def _lose(self, process: Process) -> None:
         """A process has ended: so does the mesh, unless it was to end, or can be replaced."""
@@ -348,7 +349,6 @@ class LiveMesh:
                 self._lost.add(process)
                 self.control.died()
                 self.cluster.forget_orders()
-                self.troubles[process.name] = {"it has ended, and was replaced": self.control.deaths}
             else:
                 self._heard_at.pop(key, None)
 
@@ -359,18 +359,16 @@ class LiveMesh:
         limit = PHASE_LIMIT + MEMBER_LIMIT * len(members)
         deadline = time.monotonic() + limit
         while missing:
+            left = deadline - time.monotonic()
+            needless = word == "rows" and missing == {self.control.member}  # what it knows is in its journal
             try:
-                process, message = self.keeper.events.get(timeout=max(0.0, deadline - time.monotonic()))
+                wait = min(left, SILENCE) if needless else left
+                process, message = self.keeper.events.get(timeout=max(0.0, wait))
             except queue.Empty:
-                if word == "rows" and missing == {self.control.member}:
-                    self.troubles |= {each.name: {HUNG: 1} for each in missing}
+                if needless:
+                    self.control.troubles[HUNG] += 1
                     return heard
-                first, *others = sorted(process.name for process in missing)
-                names = first + (f" and {len(others):,} others" if others else "")
-                raise MeshsimError(
-                    f"no report of {REPORTS[word]} from {names} after {limit:.0f} s;"
-                    " is the machine too busy for so many processes?"
-                ) from None
+                raise late(word, missing, limit) from None
             if word in message and process in missing:
                 heard[process] = message[word]
                 missing.remove(process)
@@ -393,8 +391,10 @@ class LiveMesh:
         heard = self._await("rows", list(members))
         rows = self._rows | {key: each.rows(heard[each]) for each, key in members.items() if each in heard}
         rows |= {("proxy", id_): each for id_, each in self.proxies.collect(self.base).items()}
+        rows |= {(CONTROL_PLANE, THE_MESH): self.control.rows()} if self.options.keep else {}
         if lives := self.cluster.rows():
             rows["cluster", THE_MESH] = lives
         self.troubles |= self.proxies.troubles
+        self.control.report(self.troubles)
         self.keeper.insist()  # with its folder Envoys' logs go, which then read as empty
         return rows

@@ -94,6 +94,13 @@ class Cluster(Body):
 
     # ---- what is wanted -----------------------------------------------------------------------------
 
+    def asked(self, message: Message) -> None:
+        """The control plane says what was asked of it, and what is in force."""
+        if "scale" in message:
+            self.scale(message["scale"])
+        elif "in_force" in message:
+            self.applied = message["in_force"], time.monotonic()
+
     def scale(self, order: Message) -> None:
         """The control plane was asked for so many replicas of a service."""
         deployment = self.deployments[order["service"], order["version"]]
@@ -137,10 +144,6 @@ class Cluster(Body):
         self.endpoints[service] = tuple(sorted(numbers))
         self.changes += 1
         self.mesh.control.tell({"endpoints": self.endpoints, "change": self.changes})
-
-    def in_force(self, change: int) -> None:
-        """A change of endpoints is in force everywhere."""
-        self.applied = change, time.monotonic()
 
     def described(self) -> Message:
         """What the control plane has to know of replicas, and of proxies' pages."""

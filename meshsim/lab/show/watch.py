@@ -87,7 +87,9 @@ class Dashboard:
 def headline(mesh: LiveMesh) -> str:
     """What is running, and how far it is."""
     scenario = mesh.scenario
-    name = escape(scenario.name or "mesh")
+    name = escape(scenario.name or "mesh") + (
+        "; its control plane does not answer" if mesh.control.silent else ""
+    )
     if not mesh.options.load:
         return f"[bold]{name}[/] serves, for {max(0.0, mesh.now):.0f} s so far; Ctrl-C ends it"
     if mesh.now <= scenario.duration:

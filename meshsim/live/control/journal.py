@@ -21,11 +21,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o600)
-        data = path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.ftruncate(self._file, len(whole))
-        self.facts: list[Message] = [json.loads(line) for line in whole.splitlines()]
+        whole, self.facts = read(path)
+        os.ftruncate(self._file, whole)
 
     def add(self, fact: Message) -> None:
         """Writes down one more."""
@@ -40,3 +37,10 @@ class Journal:
     def close(self) -> None:
         """Nothing is written any more."""
         os.close(self._file)
+
+
+def read(path: Path) -> tuple[int, list[Message]]:
+    """How many bytes of a journal are whole lines, and the facts in them."""
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    return len(whole), [json.loads(line) for line in whole.splitlines()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from meshsim.live import Message
 from meshsim.live.clock import LiveClock
@@ -19,14 +19,13 @@ from meshsim.live.secret import hashed
 from meshsim.live.troubles import trouble
 from meshsim.mesh.control_plane import ControlPlane, Subscriber, Subscription
 
-if TYPE_CHECKING:
-    pass
-
 SAID_BYTES = 64 << 10
 """Of what a proxy says, at most."""
 
 Make = Callable[["Follower", int, int, str], Update]
 """Makes the update of a version, and a part, for a proxy; the last is its nonce."""
+Keep = Callable[[Message], None]
+"""Writes down a fact, as `meshsim.live.control.ledger` reads it."""
 
 
 @final
@@ -75,6 +74,7 @@ class Follower(Subscriber):
         else:
             self.nack = version, word(message, "error")
         answered = newest if good else max(newest, version)
+        self.streams.keep({"answered": self.name, "has": answered, "good": good, "at": now})
         self.streams.plane.answered(self.subscription, answered, good, now)
         self.streams.noted()
 
@@ -103,10 +103,11 @@ class Streams(Listener):
         noted: is called whenever a proxy has answered, or has come or gone.
     """
 
-    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make) -> None:
+    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make, keep: Keep) -> None:
         self.clock = clock
         self.plane = plane
         self.make = make
+        self.keep = keep
         self.followers: dict[str, Follower] = {}
         self.refused: Counter[str] = Counter()
         self.noted: Callable[[], None] = lambda: None
@@ -129,6 +130,7 @@ class Streams(Listener):
         if follower is None:
             return
         self._tokens = {digest: each for digest, each in self._tokens.items() if each != name}
+        self.keep({"gone": name})
         self.plane.disconnect(follower.subscription)
         if follower.stream is not None:
             follower.stream.close()
@@ -160,6 +162,7 @@ class Streams(Listener):
             before.close()
         now = self.clock.now()
         if not follower.subscription.connected:
+            self.keep({"follows": [follower.name]})
             self.plane.connect(follower.subscription, None, now)
         elif follower.missed and hello.version < self.plane.version:
             self.plane.repeat(follower.subscription, now)
