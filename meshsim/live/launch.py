@@ -56,8 +56,7 @@ class LiveMesh:
         stats: what each process has last reported, by (role, id).
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
-        control: the control plane; `cluster`: the replicas that come and go.
-        pods: which processes are in pods.
+        control: the control plane; `cluster`: replicas that come and go; `pods`: which processes are in pods.
     """
 
     control: ControlProcess
@@ -137,7 +136,7 @@ class LiveMesh:
         self.proxies.enrol(self.enrolments)
         self.listeners = self.proxies.open(heard)
         self.apps = self._find_apps(heard)
-        self._run_programs()
+        self.cluster.run_programs(PHASE_LIMIT, self._wait)
         self._progress("connecting them")
         self._connect()
 
@@ -148,7 +147,13 @@ class LiveMesh:
         if self.options.proxy == "envoy":
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
-            rest = self.options.access_log, self._context, lambda: self.topology, self._hear_envoy
+            rest = (
+                self.options.access_log,
+                self._context,
+                lambda: self.topology,
+                self._hear_envoy,
+                self.options.receiver,
+            )
             return Envoys(self.scenario, self.seed, host, self.keeper.folder / "envoy", *rest)
         raise MeshsimError(f"no proxy {self.options.proxy!r}; choose meshsim or envoy")
 
@@ -176,9 +181,10 @@ class LiveMesh:
 
     def quiet(self, id_: str, since: float) -> bool:
         """Whether the processes of a replica hold nothing, as they say well after `since`, monotonic, s."""
-        keys = map(self._members.__getitem__, self.members_of(id_))
+        keys = [self._members[member] for member in self.members_of(id_) if member.reports]
         late = since + STATS_INTERVAL  # what was on its way then has arrived
-        return all(self._heard_at.get(key, 0.0) > late and not self.stats[key].get("held") for key in keys)
+        free = all(self._heard_at.get(key, 0.0) > late and not self.stats[key].get("held") for key in keys)
+        return free and time.monotonic() > late and self.proxies.quiet(id_)
 
     def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:
         """Where each replica's application listens, or shall."""
@@ -201,18 +207,10 @@ class LiveMesh:
         name, pod = f"the program of {place.name}", self.pods.place("program", place.name)
         return self.keeper.run(name, live.command, env, self.scenario.folder, pod)
 
-    def _run_programs(self) -> None:
-        """Starts the programs of the user's own, and waits until they serve."""
-        silent: dict[Process, Address] = {}
-        for place in self.topology.replicas:
-            if place.deployment.live is not None and not place.added:
-                silent[self.cluster.note_program(place, self.run_program(place))] = self.apps[place.name]
-
-        def wait(words: str) -> None:
-            self._progress(words)
-            self.handle(PROBE_INTERVAL)
-
-        commands.await_all(silent, self.pods.serves, PHASE_LIMIT, wait)
+    def _wait(self, words: str) -> None:
+        """Waits for something a little."""
+        self._progress(words)
+        self.handle(PROBE_INTERVAL)
 
     def reached_at(self) -> dict[str, Address]:
         """Where callers reach each replica that there is, or was."""
@@ -275,10 +273,8 @@ class LiveMesh:
         self.handle(timeout)
         self.proxies.tick(self.now)
         self.cluster.tick()
-        if self.control.due:
-            self.control.start()
-        if self.control.falls_silent():
-            self._progress("the control plane does not answer; the mesh goes on without it")
+        if words := self.control.look():
+            self._progress(words)
 
     def reports(self) -> list[Message]:
         """What each proxy counts by now."""

@@ -18,7 +18,7 @@ from typing import cast
 
 import numpy as np
 
-from meshsim.live import Message
+from meshsim.live import Message, commands
 from meshsim.live.clock import LiveClock
 from meshsim.live.control.process import places
 from meshsim.live.launcher import Launcher
@@ -164,6 +164,13 @@ class Cluster(Body):
         return {f"lives.{name}": np.array(column) for name, column in columns}
 
     # ---- processes ----------------------------------------------------------------------------------
+
+    def run_programs(self, limit: float, wait: Callable[[str], object]) -> None:
+        """Starts the programs that are there at the start; as `commands.await_all`."""
+        mesh = self.mesh
+        places = [each for each in mesh.topology.replicas if each.deployment.live and not each.added]
+        silent = {self.note_program(each, mesh.run_program(each)): mesh.apps[each.name] for each in places}
+        commands.await_all(silent, mesh.pods.serves, limit, wait)
 
     def note_program(self, place: Replica, program: Process) -> Process:
         """Takes note of a program that was there at the start."""

@@ -39,10 +39,11 @@ class Ledger:
 
     def _read(self, fact: Message) -> None:
         if "version" in fact:
-            push = Push(fact["version"], fact["changed"], fact["begun"], len(self.following))
-            self._plane.pushes.append(push)
-            self._plane.version = push.version
-        elif "answered" in fact:
+            changed, begun, self._plane.version = fact["changed"], fact["begun"], fact["version"]
+            for version in range(len(self.pushes), self._plane.version):  # their lines are damaged
+                self.pushes.append(Push(version, changed, begun))
+            self.pushes.append(Push(self._plane.version, changed, begun, len(self.following)))
+        elif fact.get("answered") in self.following:
             who = self.following[fact["answered"]]
             self._plane.answered(who, fact["has"], fact["good"], fact["at"])
         elif "gone" in fact and fact["gone"] in self.following:

@@ -51,7 +51,8 @@ class ControlProcess:
         member: the process; None between two of them.
         root: of its own certificate, PEM; empty without mTLS.
         enrolments: how to ask for certificates, by proxy; `OUTSIDER` is one more client.
-        troubles: what went wrong with it, and how often.
+        deaths: how often it has died.
+        troubles: what else went wrong with it, and how often.
         silent: whether it does not answer.
     """
 
@@ -60,6 +61,7 @@ class ControlProcess:
         self.member: Member | None = None
         self.root = ""
         self.name = ""
+        self.deaths = 0
         self.troubles: Counter[str] = Counter()
         self.silent = False
         self.enrolments: dict[str, Enrolment] = {}
@@ -135,7 +137,8 @@ class ControlProcess:
         told = {
             "ports": self.ports(),
             "journal": str(self.folder / JOURNAL),
-            "tokens": {hashed(token): owner for token, owner in self._enrolled.values()},
+            "again": self.deaths > 0,
+            "tokens": self._first_tokens(),
             "inclusive": self._inclusive,
             "secret": self._secret,
         }
@@ -149,9 +152,13 @@ class ControlProcess:
         for name in self._enrolled:
             self._enrol(name)
 
+    def _first_tokens(self) -> Message:
+        """Whose each is, by hash."""
+        return {hashed(token): owner for token, owner in self._enrolled.values()}
+
     def everything(self, more: Message) -> Message:
         """All that it has to know before it begins; `more` is of replicas."""
-        return {"proxies": self._proxies, **more}
+        return {"proxies": self._proxies, "tokens": self._first_tokens(), **more}
 
     def tell_everything(self, message: Message) -> None:
         """Tells it all that there is by now; from here on it hears what changes."""
@@ -173,7 +180,7 @@ class ControlProcess:
 
     def died(self) -> None:
         """Its process has ended: another follows, at once if it has served."""
-        self.troubles["it has ended, and was replaced"] += 1
+        self.deaths += 1
         self.silent = False
         self.member = None
         self._told = False
@@ -185,14 +192,24 @@ class ControlProcess:
         self._heard = time.monotonic()
         self.silent = False
 
-    def falls_silent(self) -> bool:
-        """Whether it does not answer, and did a moment ago: it hangs, or was stopped."""
+    def look(self) -> str:
+        """Starts the next process when it is time; what there is to tell, if anything."""
+        if self.due:
+            self.start()
+            return "the control plane has ended, and another takes its place"
         answers = self.member is None or not self._serves or time.monotonic() < self._heard + SILENCE
         if answers or self.silent:
-            return False
+            return ""
         self.silent = True
         self.troubles[f"it did not answer for {SILENCE:g} s"] += 1
-        return True
+        return "the control plane does not answer; the mesh goes on without it"
+
+    @property
+    def remark(self) -> str:
+        """What is to be known of it; nothing where all is well."""
+        if self.silent:
+            return "the control plane does not answer"
+        return f"the control plane has ended, and was replaced: {self.deaths} times" if self.deaths else ""
 
     @property
     def due(self) -> bool:
@@ -214,8 +231,9 @@ class ControlProcess:
 
     def report(self, troubles: dict[str, dict[str, int]]) -> None:
         """Adds what went wrong with it to what processes say themselves, by their names."""
-        if self.troubles:
-            troubles[self.name] = {**self.troubles, **troubles.get(self.name, {})}
+        deaths = {"it has ended, and was replaced": self.deaths} if self.deaths else {}
+        if found := {**deaths, **self.troubles, **troubles.get(self.name, {})}:
+            troubles[self.name] = found
 
     def rows(self) -> Rows:
         """What became of pushes, as tables, whether or not there is a process that could say so."""
