@@ -102,8 +102,7 @@ class Keeper:
             if "warm" in request:
                 return self._warm(request)
             if "intercept" in request:
-                hosts, names, nft = request["intercept"]
-                self._pods.want(Wanted(Path(hosts), Path(names), nft))
+                self._pods.want(Wanted(*map(Path, request["intercept"])))
                 return {}
             if "fork" in request:
                 return {"pid": self._fork(request, fds)}

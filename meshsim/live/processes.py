@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Message
-from meshsim.live.intercept.lacking import find_nft
 from meshsim.live.intercept.pods import write_names
 from meshsim.live.outgoing import Outgoing
 from meshsim.live.troubles import OWN_ERROR, allow_descriptors
@@ -231,7 +230,7 @@ class Keeper:
 
         MeshsimError if the system bears none.
         """
-        self._ask({"intercept": [*map(str, write_names(self.folder, services)), find_nft()]})
+        self._ask({"intercept": list(map(str, write_names(self.folder, services)))})
 
     def fork(self, name: str, roles: Mapping[str, str], place: Message = NOWHERE) -> Member:
         """A child of our own (`meshsim.live.child`); its `place` is as of `PodPlan.place`."""
