@@ -31,7 +31,7 @@ Intercept = Annotated[
     Option(
         "--intercept",
         help="Linux: each replica in a network namespace of its own, where its calls go to its sidecar by"
-        " themselves: no HTTP_PROXY, no URL variables. Needs nft, but not root.",
+        " themselves: no HTTP_PROXY, no URL variables. Needs Linux, but not root.",
     ),
 ]
 Certificates = Annotated[

@@ -26,6 +26,8 @@ STRANGERS = 1024
 
 Make = Callable[["Follower", int, int, str], Update]
 """Makes the update of a version, and a part, for a proxy; the last is its nonce."""
+Keep = Callable[[Message], None]
+"""Writes down a fact, as `meshsim.live.control.ledger` reads it."""
 
 
 @final
@@ -78,6 +80,7 @@ class Follower(Subscriber):
         else:
             self.nack = version, word(message, "error")
         answered = newest if good else max(newest, version)
+        self.streams.keep({"answered": self.name, "has": answered, "good": good, "at": now})
         self.streams.plane.answered(self.subscription, answered, good, now)
         self.streams.noted()
 
@@ -106,10 +109,11 @@ class Streams(Listener):
         noted: is called whenever a proxy has answered, or has come or gone.
     """
 
-    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make) -> None:
+    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make, keep: Keep) -> None:
         self.clock = clock
         self.plane = plane
         self.make = make
+        self.keep = keep
         self.followers: dict[str, Follower] = {}
         self.refused: Counter[str] = Counter()
         self.noted: Callable[[], None] = lambda: None
@@ -133,6 +137,7 @@ class Streams(Listener):
         if follower is None:
             return
         self._tokens = {digest: each for digest, each in self._tokens.items() if each != name}
+        self.keep({"gone": name})
         self.plane.disconnect(follower.subscription)
         if follower.stream is not None:
             follower.stream.close()
@@ -174,6 +179,7 @@ class Streams(Listener):
         self._known[stream] = follower
         now = self.clock.now()
         if not follower.subscription.connected:
+            self.keep({"follows": [follower.name]})
             self.plane.connect(follower.subscription, None, now)
         elif hello.version < (self.plane.version if follower.missed else 0):
             self.plane.repeat(follower.subscription, now)

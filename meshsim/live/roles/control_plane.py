@@ -8,12 +8,9 @@ act is to push all that is wanted once more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message
@@ -64,8 +61,8 @@ class ControlPlane(Role):
         self.memory = Memory(scenario, self.journal)
         self.plane = control_plane(self.topology, self.clock, self.memory)
         self.memory.resume(self.plane)
-        self.resumed = self.plane.version  # as the process before this one left it
-        self.streams = Streams(self.clock, self.plane, self._make)
+        self.takes_over: bool = told["again"]  # from the process before this one
+        self.streams = Streams(self.clock, self.plane, self._make, self.journal.add)
         self.calls: dict[str, frozenset[str]] = {}
         self.admins: dict[str, Address] = {}
         self.authority: CertificateAuthority | None = None
@@ -103,14 +100,22 @@ class ControlPlane(Role):
         if self.authority is not None:
             from meshsim.live.identity.signing import pem  # noqa: PLC0415 - an extra
 
-            found["authority"] = await self.authority.listening.open(LOOPBACK, ports["authority"])
             found["root"] = pem(self.authority.tls.root).decode()
+            if not self.takes_over:  # else it would be asked for certificates before it knows the time
+                await self.authority.listening.open(LOOPBACK, ports["authority"])
         return found
 
     async def connect(self, addresses: Addresses) -> None:
         self._learn(addresses.control)
-        for follower in self.streams.followers.values():
-            follower.subscription.connected = True
+        followers = self.streams.followers
+        if self.takes_over:
+            for name in self.memory.ledger.following.keys() - followers.keys():
+                self.journal.add({"gone": name})
+                self.plane.disconnect(self.memory.ledger.following[name])
+        else:
+            self.journal.add({"follows": list(followers)})
+            for follower in followers.values():
+                follower.subscription.connected = True
 
     def start(self, base: float) -> None:
         self.clock.begin(base)
@@ -126,12 +131,18 @@ class ControlPlane(Role):
                 yield from self.authority.changes(number, event)
 
         on_clock(self.clock, self.spec.scenario.events, changes)
-        if self.spec.control["again"]:
+        if self.takes_over:
             self.clock.at(self.clock.now(), TakeOver(self), 0)
         self._begun = True
         self.orders.open_up()
-        opening = self.following.open(LOOPBACK, self.spec.control["ports"]["following"])
-        self._opening = asyncio.get_running_loop().create_task(opening)
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        """Serves proxies from here on."""
+        ports = self.spec.control["ports"]
+        await self.following.open(LOOPBACK, ports["following"])
+        if self.authority is not None and self.takes_over:
+            await self.authority.listening.open(LOOPBACK, ports["authority"])
 
     def hear(self, message: Message) -> None:
         self._learn(message)
@@ -161,6 +172,10 @@ class ControlPlane(Role):
             follower = self.streams.add(name, told["number"], told["token"])
             key = proxy_key(self.spec.seed, told["number"])
             follower.subscription = self.plane.subscribe(follower, key, connected=False)
+            before = self.memory.ledger.following.get(name)
+            if before is not None:
+                new = follower.subscription
+                new.connected, new.joined, new.version = before.connected, before.joined, before.version
             self.calls[name] = frozenset(
                 service for caller, service in self.topology.edges if caller == told["caller"]
             )
@@ -267,21 +282,10 @@ class ControlPlane(Role):
         found: Message = {"version": self.plane.version}
         return found if self.authority is None else {**found, "certificates": self.authority.stats()}
 
-    def rows(self) -> Mapping[str, NDArray[Any]]:
-        pushes = self.pushes
-        names = ("version", "changed", "begun", "proxies", "nacked")
-        columns = {f"pushes.{name}": np.array([getattr(each, name) for each in pushes]) for name in names}
-        arrivals = [(time, each.version) for each in pushes for time in each.arrivals]
-        return {
-            **columns,
-            "arrivals.time": np.array([time for time, _ in arrivals], dtype=np.float64),
-            "arrivals.push": np.array([version for _, version in arrivals], dtype=np.int64),
-        }
-
     @property
     def pushes(self) -> list[Push]:
-        """Those of this process."""
-        return self.plane.pushes[self.resumed + 1 :]
+        """Those of the mesh, whichever process began them."""
+        return self.plane.pushes[1:]
 
     def own_page(self) -> bytes:
         """Its own metrics."""

@@ -244,6 +244,10 @@ def test_a_control_plane_that_is_killed_is_replaced_and_goes_on_where_it_was():
     assert replicas == ["cart/0", "cart/1", "cart/2"]
     assert found.summary["certificates"]["signed"] > 12, "renewed after each"
     assert found.summary["certificates"]["expired"] == 0
+    pushes = found.summary["pushes"]["each"]
+    assert [each["version"] for each in pushes] == list(range(1, len(pushes) + 1)), "of all processes"
+    assert pushes[0]["begun"] < 0.9, "before the first kill"
+    assert all(each["arrived"] == each["proxies"] > 0 for each in pushes[:second])
 
 
 def test_a_program_that_can_not_start_is_no_harm_to_a_mesh_that_runs(tmp_path):
