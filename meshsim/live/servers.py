@@ -166,13 +166,15 @@ class PodDown(Disruption):
 
 
 def schedule_outages(
-    clock: Clock, scenario: Scenario, replica: Replica, go: Callable[[], None], come: Callable[[], None]
-) -> None:
-    """Puts the outages of a replica's pod on the clock."""
+    clock: Clock, scenario: Scenario, replica: Replica, now: float,
+    go: Callable[[], None], come: Callable[[], None],
+) -> None:  # fmt: skip
+    """Puts the outages of a replica's pod on the clock, but for those that are over by `now`, s."""
     outage = PodDown(go, come)
 
     def changes(number: int, event: Event) -> Iterator[Disruption]:
-        if event.down and replica.affected_by(event):
+        lasts = event.overlap or event.lasts
+        if event.down and replica.affected_by(event) and (lasts is None or event.at + lasts > now):
             yield outage
 
     on_clock(clock, scenario.events, changes)

@@ -23,6 +23,10 @@ class TraceExport(Result):
     retries: int
     problems: dict[str, int]
 
+    def outcome(self) -> str:
+        """How many were taken, and by whom."""
+        return f"Sent {self.sent:,} spans to {self.url}"
+
     def words(self) -> list[str]:
         """What a reader must know: nothing if all were taken without a word."""
         whole = self.sent + self.rejected + self.dropped

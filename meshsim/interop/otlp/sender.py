@@ -103,9 +103,9 @@ class Sender:
         self.deadline = float("inf")
         self._patience = patience
         self._gone = ""
+        self.asked = own_headers(os.environ.get(HEADERS, ""))
         self._headers = {
-            "content-type": "application/x-protobuf", "content-encoding": "gzip",
-            **own_headers(os.environ.get(HEADERS, "")),
+            "content-type": "application/x-protobuf", "content-encoding": "gzip", **self.asked,
         }  # fmt: skip
         self._connection: http.client.HTTPConnection | None = None
         self._late = False  # the exchange was cut off

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Mapping
 from typing import Any
 
 from meshsim.live import Message
 from meshsim.live.control.journal import Journal
+from meshsim.live.control.ledger import Ledger
 from meshsim.live.control.messages import Endpoint, Endpoints, Update
 from meshsim.mesh.control_plane import ControlPlane, Push
 from meshsim.scenario.keys import push
@@ -34,36 +36,40 @@ class Memory(Publisher):
         self.places: dict[int, Endpoint] = {}
         self.present: dict[str, tuple[int, ...]] = Topology(scenario).endpoints_at_start
         self.done: set[int] = set()
-        self.earlier: set[int] = set()
+        self.ledger = Ledger(journal.facts)
+        self._plane: ControlPlane | None = None  # while there is none, what is published is written down
         self._refused: list[Refused] = []
-        self._known = True  # what is published is written down already
         self._config: tuple[int, Mapping[str, Any]] = -1, {}  # the last that was made, and of which version
+        self._applied: list[Event] = []  # by time
         super().__init__(scenario, lambda: self.present)
         for fact in journal.facts:
             if "set" in fact:
-                self._apply(Event.model_validate({"at": "0s", "set": fact["set"]}))
+                self._change(fact["set"], fact["at"])
             elif "event" in fact:
-                self._apply(scenario.events[fact["event"]])
                 self.done.add(fact["event"])
-        newest = max(journal.found("version"), default=0)
-        for version in range(1, newest + 1):
-            super().publish(version)
-        self._known = False
+                self._apply(scenario.events[fact["event"]])
+        for made in self.ledger.pushes[1:]:
+            super().publish(made.version)
 
-    def resume(self, plane: ControlPlane, newest: int = 0) -> None:
-        """Has a control plane go on behind the versions before it: those in the journal, and the `newest`."""
-        if newest >= len(self.versions):
-            self.journal.add({"version": newest})
-        for version in range(len(self.versions), newest + 1):
-            super().publish(version)
-        earlier = range(len(plane.pushes), len(self.versions))
-        plane.pushes += [Push(version, 0.0, 0.0) for version in earlier]
+    def resume(self, plane: ControlPlane) -> None:
+        """Has a new control plane go on with the version of the one before it."""
+        plane.pushes = self.ledger.pushes
         plane.version = len(self.versions) - 1
-        self.earlier.update(earlier)
+        self._plane = plane
+
+    def catch_up(self, plane: ControlPlane, newest: int, now: float) -> None:
+        """Has a control plane go on behind a version that a process before it made, and it does not know."""
+        self.journal.add({"version": newest, "changed": now, "begun": now})
+        proxies = sum(each.connected for each in plane.subscriptions)
+        for version in range(len(self.versions), newest + 1):
+            plane.pushes.append(Push(version, now, now, proxies))
+            super().publish(version)
+        plane.version = newest
 
     def publish(self, version: int) -> None:
-        if version and not self._known:
-            self.journal.add({"version": version})
+        if self._plane is not None:
+            push = self._plane.pushes[version]
+            self.journal.add({"version": version, "changed": push.changed, "begun": push.begun})
         super().publish(version)
 
     def set(self, number: int) -> None:
@@ -71,13 +77,25 @@ class Memory(Publisher):
         self.done.add(number)
         self._apply(self.scenario.events[number])
 
-    def change(self, event: Event) -> None:
-        """What an event from outside sets is wanted from now on."""
-        self.journal.add({"set": event.set})
-        self._apply(event)
+    def change(self, settings: Mapping[str, Any], now: float) -> None:
+        """What is set from outside is wanted from now on."""
+        self.journal.add({"set": settings, "at": now})
+        self._change(settings, now)
+
+    def _change(self, settings: Mapping[str, Any], at: float) -> None:
+        self._apply(Event.model_validate({"at": "0s", "set": settings}).model_copy(update={"at": at}))
 
     def _apply(self, event: Event) -> None:
-        """What an event sets is wanted too; they come in order, whoever sets."""
+        """What an event sets is wanted too. A late one takes back nothing that was set since."""
+        insort(self._applied, event, key=lambda each: each.at)
+        if self._applied[-1] is event:
+            self._add(event)
+        else:
+            self.wanted, self._refused = self.scenario, []
+            for each in self._applied:
+                self._add(each)
+
+    def _add(self, event: Event) -> None:
         config = self.wanted.pushable()
         push(config, event.set)
         self.wanted = self.wanted.with_pushed(config)

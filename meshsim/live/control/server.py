@@ -30,6 +30,8 @@ NOT_MADE = "it has a version that was not made"
 
 Make = Callable[["Follower", int, int, str], Update]
 """Makes the update of a version, and a part, for a proxy; the last is its nonce."""
+Keep = Callable[[Message], None]
+"""Writes down a fact, as `meshsim.live.control.ledger` reads it."""
 
 
 @final
@@ -40,6 +42,7 @@ class Follower(Subscriber):
         name, number: the proxy's.
         stream: None where there is none.
         acked: the newest version that it has taken.
+        knows: the newest whose endpoints it has; a proxy that refuses policies takes those.
         nack: what it has refused last, and is not mended yet: version and reason.
         missed: whether something that was for it may not have come.
     """
@@ -51,7 +54,7 @@ class Follower(Subscriber):
         self.name = name
         self.number = number
         self.stream: Lines | None = None
-        self.acked = -1
+        self.acked = self.knows = -1
         self.nack: tuple[int, str] | None = None
         self.missed = False
         self.sent: dict[str, int] = {}
@@ -73,6 +76,7 @@ class Follower(Subscriber):
             raise MessageError("it answers what it was not sent")
         if newest > self.streams.plane.version:
             raise MessageError(NOT_MADE)
+        self.knows = max(self.knows, newest)
         if good:
             self.acked = max(self.acked, newest)
             if self.nack is not None and self.nack[0] <= newest:
@@ -80,6 +84,7 @@ class Follower(Subscriber):
         else:
             self.nack = version, word(message, "error")
         answered = newest if good else max(newest, version)
+        self.streams.keep({"answered": self.name, "has": answered, "good": good, "at": now})
         self.streams.plane.answered(self.subscription, answered, good, now)
         self.streams.noted()
 
@@ -109,10 +114,11 @@ class Streams(Listener):
         behind: is called with the version of a proxy that is ahead of the control plane.
     """
 
-    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make) -> None:
+    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make, keep: Keep) -> None:
         self.clock = clock
         self.plane = plane
         self.make = make
+        self.keep = keep
         self.followers: dict[str, Follower] = {}
         self.refused: Counter[str] = Counter()
         self.noted: Callable[[], None] = lambda: None
@@ -137,6 +143,7 @@ class Streams(Listener):
         if follower is None:
             return
         self._tokens = {digest: each for digest, each in self._tokens.items() if each != name}
+        self.keep({"gone": name})
         self.plane.disconnect(follower.subscription)
         if follower.stream is not None:
             follower.stream.close()
@@ -172,28 +179,36 @@ class Streams(Listener):
         if hello.version > self.plane.version:
             trouble("a proxy has a version that the control plane does not know; it goes on behind that")
             self.behind(hello.version)
-        before, follower.stream = follower.stream, stream
-        self._known[stream] = follower
         self._strangers.pop(stream, None)
-        if before is not None:
+        if follower.stream is not None:  # its end has not been noticed yet
+            before = follower.stream
+            self._forget(before)
             before.close()
+        follower.stream = stream
+        self._known[stream] = follower
         now = self.clock.now()
         if not follower.subscription.connected:
+            self.keep({"follows": [follower.name]})
             self.plane.connect(follower.subscription, None, now)
-        elif follower.missed and hello.version < self.plane.version:
+        elif hello.version < (self.plane.version if follower.missed else 0):
             self.plane.repeat(follower.subscription, now)
         else:
             follower.acked = max(follower.acked, hello.version)
+            follower.knows = max(follower.knows, hello.version)
         follower.missed = False
         self.noted()
 
     def lost(self, stream: Lines, why: str) -> None:
-        follower = self._known.pop(stream, None)
         self._strangers.pop(stream, None)
         if why:
             self.refused[why] += 1
-        if follower is not None and follower.stream is stream:
-            follower.stream = None
-            follower.missed = follower.missed or bool(follower.sent)
-            follower.sent.clear()
+        if stream in self._known:
+            self._forget(stream)
             self.noted()
+
+    def _forget(self, stream: Lines) -> None:
+        """A stream is no proxy's any more; what was sent on it and is not answered may not have come."""
+        follower = self._known.pop(stream)
+        follower.stream = None
+        follower.missed = follower.missed or bool(follower.sent)
+        follower.sent.clear()

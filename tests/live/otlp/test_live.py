@@ -6,10 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 import meshsim
-from meshsim.errors import MeshsimError
 from meshsim.lab.live import run_live
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver, shapes, wrong_trees
@@ -83,11 +80,6 @@ def test_a_receiver_that_is_down_costs_requests_nothing_and_is_told() -> None:
     assert sent["sent"] == 0
     assert sent["dropped"] == len(run.spans)
     assert any("did not reach" in note for note in run.summary["notes"])
-
-
-def test_envoys_spans_are_refused_by_name() -> None:
-    with pytest.raises(MeshsimError, match="an Envoy's spans are not collected; use --proxy meshsim"):
-        run_live(loads(TEXT), proxy="envoy", otlp="http://127.0.0.1:4318")
 
 
 PROGRAM = """
