@@ -75,6 +75,7 @@ class ControlPlane(Role):
         self.target = self.plane.version  # the version that brings all changes until now
         self.orders = Orders(told["secret"], self._do, self.streams.followers.values)
         self.streams.noted = self._noted
+        self.streams.behind = self._catch_up
         self.change: tuple[int, int] | None = None  # of endpoints, the last; and the version that brings it
         self._begun = False
         self.following = Listening(Handler(), entrance=self._entrance(), serve=self.streams.protocol)
@@ -197,6 +198,13 @@ class ControlPlane(Role):
         """Something that is wanted has changed."""
         self.target = self.plane.version + 1
         self.plane.changed(self.clock.now())
+
+    def _catch_up(self, version: int) -> None:
+        """A proxy has a version from before the journal was damaged: all get a newer one."""
+        now = self.clock.now()
+        self.memory.skip(self.plane, version, now)
+        self.take_over(now)
+        self.orders.postpone(self.target)
 
     def _make(self, follower: Follower, version: int, part: int, nonce: str) -> Update:
         return self.memory.update(version, part, nonce, self.calls[follower.name])
