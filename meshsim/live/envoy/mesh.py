@@ -121,7 +121,7 @@ class ReplicaPod:
 class Envoys(Proxies):
     """One Envoy for each replica and the client; a MeshsimError with every key that they can't do.
 
-    Each has its own folder in `folder`, from where access logs are copied in the end, if `options` ask for it;
+    Each has its own folder in `folder`; access logs are copied from there in the end, if `options` say so;
     `context` is the header that says whose a call is. `topology` is the mesh's, as it is by now; `says` takes
     what a member says that a new replica's Envoy has.
     """
