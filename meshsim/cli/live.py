@@ -61,15 +61,15 @@ def live(
     formats: options.Formats = None,
     dpi: options.Dpi = None,
     csv: options.Csv = False,
+    metrics_every: options.MetricsEvery = None,
     check: options.Check = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Run a scenario for real, on this machine.
 
-    Each replica is a process, and beside it a proxy that applies the policies. A table shows how it goes; the
-    results are those of run, in the same files. With --json the first line says where everybody listens.
-    While it runs, meshsim live set and meshsim live scale change it.
+    Each replica is a process, and beside it a proxy that applies the policies. The results are those of run.
+    With --json the first line says where everybody listens. live set and live scale change a running mesh.
 
     Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one aborts.
     However it ends, no process, port or file is left.
@@ -82,7 +82,7 @@ def live(
 
         if certificates is not None:
             files.prepare(certificates, option="--certificates")
-        output = options.output(out, formats, dpi, csv, as_json, quiet)
+        output = options.output(out, formats, dpi, csv, as_json, quiet, metrics_every)
 
         def ready(mesh: LiveMesh) -> None:
             message = watch.ready_message(mesh)
@@ -90,7 +90,8 @@ def live(
                 message["certificates"] = hand_out(mesh, certificates)
             if as_json:
                 print(json.dumps(message), flush=True)
-            elif no_load and not quiet:
+            elif no_load and shown is not None:
+                shown.clear()
                 _show(message)
 
         common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or (), "otlp": otlp}
@@ -123,7 +124,8 @@ def _show(message: dict[str, Any]) -> None:
     out = terminal.console()
     for service, url in message["entry"].items():
         out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
-    out.print(f"control plane: [bold]{terminal.escape(message['control_plane']['url'])}[/]")
+    plane = message["control_plane"]
+    out.print(f"control plane: [bold]{terminal.escape(plane['url'])}[/], process {plane['pid']}")
     terminal.show(out, watch.proxies_sheet(message))
     pod = next((each["pod"] for each in message["proxies"] if "pod" in each), None)
     if pod is not None:

@@ -35,7 +35,7 @@ PASSING = {
 }
 """Classes whose objects a request makes, and takes with it: see `meshsim.compiler.pool`."""
 
-SELF_INDEXED = {"Gauge", "HeapClock", "RowRecorder"}
+SELF_INDEXED = {"Gauge", "HeapClock", "RowRecorder", "Tracer"}
 """Classes that find or give out all their indices themselves: no look at the bounds of their columns."""
 
 ENGINE = [

@@ -79,12 +79,12 @@ def _totals(found: totals.Totals, topology: Topology) -> Totals:
         visits[*versions[place], status] += times
     return Totals(
         [
-            Answers(edge, topology.edges[edge][1], "", status, flags, times)
+            Answers(edge, topology.edges[edge][1], "", status, flags, np.array([times], float))
             for (edge, status, flags), times in calls.items()
             if times
         ],
         [
-            Answers(None, service, version, status, "", times)
+            Answers(None, service, version, status, "", np.array([times], float))
             for (service, version, status), times in visits.items()
             if times
         ],

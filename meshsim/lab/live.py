@@ -14,7 +14,7 @@ from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.jobs import memory
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible, orderly
-from meshsim.lab.output import OutputOptions, output
+from meshsim.lab.output import RunOutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
 from meshsim.lab.traces import LiveTraces, traces_to, with_traces
@@ -70,7 +70,7 @@ def run_live(
     ready: Watch | None = None,
     watch: Watch | None = None,
     interrupted: Callable[[], None] | None = None,
-    **options: Unpack[OutputOptions],
+    **options: Unpack[RunOutputOptions],
 ) -> LiveRun:
     """Runs a scenario on this machine, until its load is done.
 
@@ -92,7 +92,7 @@ def run_live(
         ScenarioError: the scenario can't be used.
         MeshsimError: another argument can't; a process can't be started, or dies; results can't be written.
     """
-    output(options, saved=out is not None)
+    output(options, saved=out is not None, of_run=True)
     chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out, scenarios=files.RUN)

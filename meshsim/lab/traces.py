@@ -15,12 +15,10 @@ from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import TraceReceiver
-from meshsim.live.spans import ROW_BYTES, read
-from meshsim.measure.spans import COLUMNS, span_rows
+from meshsim.measure.spans import COLUMNS, ROW_BYTES, Spans, span_rows
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.measure.traces import TraceExport
-from meshsim.mesh.spans import Tracer
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
@@ -163,12 +161,10 @@ class LiveTraces:
         id_, packed = offered
         if self._encoder is None:
             self._encoder = encoder(self._scenario, self._engine, self.began)
-        tracer = Tracer()
-        tracer.rows = read(packed)
         topology = (
             Topology(self._scenario) if self._mesh is None else self._mesh.topology
         )  # it may have grown
-        rows = [{**row, "instance": id_} for row in span_rows(tracer, topology)]
+        rows = [{**row, "instance": id_} for row in span_rows(Spans.read(packed), topology)]
         return messages(rows, self._encoder)
 
 
@@ -204,9 +200,7 @@ def export_otlp(
     if form not in FORMS:
         raise MeshsimError(f"no form {form!r} of OTLP; choose {' or '.join(FORMS)}")
     sender = None if to is None else sender_to(to)
-    scenario, table, engine, began = _read(Path(folder))
-    if not len(table["span_id"]):
-        raise MeshsimError(f"{folder} has no spans; run the scenario with --set tracing.sampling=100%")
+    scenario, table, engine, began = read_spans(Path(folder))
     if sender is not None:
         return send_table(sender, table, scenario, engine, began), []
     sender_to("http://localhost")  # that it is there
@@ -220,7 +214,7 @@ def export_otlp(
     return None, files.write(target, named)
 
 
-def _read(folder: Path) -> tuple[Scenario, Table, str, float]:
+def read_spans(folder: Path) -> tuple[Scenario, Table, str, float]:
     """What a run was made of, its spans, its engine, and when it began, s since 1970."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
 
@@ -237,6 +231,8 @@ def _read(folder: Path) -> tuple[Scenario, Table, str, float]:
         ) from error
     if missing := [name for name in (*COLUMNS, "replication") if name not in table]:
         raise MeshsimError(f"{spans} has no column {missing[0]}: an older meshsim wrote it; run it again")
+    if not len(table["span_id"]):
+        raise MeshsimError(f"{folder} has no spans; run the scenario with --set tracing.sampling=100%")
     began = float(known) if isinstance(known, int | float) else saved - _length(table)
     return load(folder / "scenario.yaml"), table, engine, began
 

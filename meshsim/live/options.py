@@ -9,7 +9,7 @@ from pathlib import Path
 from meshsim.live.child import ROLES
 
 SpanSink = Callable[[str, bytes, int], None]
-"""Is called with a process's id, its new spans as `live.spans.read` reads them, and how many it has lost."""
+"""Is called with a process's id, its new spans, packed (`measure.spans.Spans`), and how many it lost."""
 Progress = Callable[[str], None]
 """Is called with what is being done, in a few words."""
 

@@ -270,7 +270,7 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """The services whose proxies refuse what is in force after a `set` event; errors as `policies_after`.
 
         A proxy refuses all of it as long as a change is in it that it refuses: until all keys of that are set
-        anew.
+        anew, or what they are a part of.
         """
         last = (self.events[event_index].at, event_index)
         pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from pydantic import ValidationError
 
-from meshsim import units
 from meshsim.errors import halves
 from meshsim.scenario.document import Document, without_lines
 from meshsim.scenario.endpoints import check_level
@@ -20,7 +19,7 @@ from meshsim.scenario.keys import push, resolve_push
 from meshsim.scenario.mesh import Mtls
 from meshsim.scenario.model import AccessRule, Policy, Scenario, Service
 from meshsim.scenario.names import Path, dotted
-from meshsim.scenario.outline import Outline
+from meshsim.scenario.outline import Outline, begins
 from meshsim.scenario.references import References, check_split
 from meshsim.scenario.security import check_rules_of_access
 
@@ -44,7 +43,7 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
     config = {key: copy.deepcopy(document.get(key) or empty) for key, empty in PARTS.items()}
     policies = config["policies"] = mapping(config["policies"])
     _check_policies(policies, outline, findings)
-    for path, event in sorted(entries(document, "events"), key=lambda entry: _at(entry[1])):
+    for path, event in sorted(entries(document, "events"), key=lambda entry: begins(entry[1])):
         wrong = []
         for key, value in mapping(event.get("set")).items():
             place = (*path, "set", key)
@@ -93,13 +92,6 @@ class PushedReader:
         if self._scenario.mesh.mtls is not None:
             Mtls.model_validate(config["mesh"]["mtls"])
         return self._scenario.with_pushed(config)
-
-
-def _at(event: dict[str, Any]) -> float:
-    try:
-        return units.duration(event.get("at"))
-    except ValueError:
-        return 0.0  # the models refuse it
 
 
 def _change(

@@ -19,6 +19,7 @@ from meshsim.scenario.fields import (
     Ratio,
     Weight,
 )
+from meshsim.scenario.keys import fits
 from meshsim.scenario.services import ZERO
 from meshsim.scenario.times import Time
 
@@ -145,7 +146,10 @@ Refused = tuple[frozenset[str], tuple[str, ...]]
 
 def refused_after(before: Iterable[Refused], event: Event) -> list[Refused]:
     """What is refused after one more `set` event."""
-    every = [(keys - event.set.keys(), services) for keys, services in before]
+    every = [
+        (frozenset(key for key in keys if not any(fits(name, key) for name in event.set)), services)
+        for keys, services in before
+    ]
     every.append((frozenset(event.set), event.nack))
     return [(keys, services) for keys, services in every if keys and services]
 

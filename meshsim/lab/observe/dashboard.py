@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshsim.lab.files import json_text
+from meshsim.lab.observe.scrape import INTERVAL
 
 WINDOW = "[$__rate_interval]"
 NAME = "meshsim.json"
@@ -131,7 +132,7 @@ def dashboard() -> str:
     return json_text(
         {
             "title": "Service mesh (meshsim)",
-            "uid": "meshsim",
+            "uid": "meshsim-mesh",
             "tags": ["meshsim", "istio"],
             "schemaVersion": 39,
             "editable": True,
@@ -160,6 +161,7 @@ def _panel(panel: Panel, left: int, top: int, width: int) -> dict[str, Any]:
                 "refId": chr(ord("A") + number),
                 "expr": expression,
                 "legendFormat": legend,
+                "interval": INTERVAL,  # "Min step": rates are taken over four of them, at least
                 "datasource": _SOURCE,
             }
             for number, (expression, legend) in enumerate(panel.targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,13 +37,14 @@ class Memory(Publisher):
         self._refused: list[Refused] = []
         self._known = True  # what is published is written down already
         self._config: tuple[int, Mapping[str, Any]] = -1, {}  # the last that was made, and of which version
+        self._applied: list[Event] = []  # by time
         super().__init__(scenario, lambda: self.present)
         for fact in journal.facts:
             if "set" in fact:
-                self._apply(Event.model_validate({"at": "0s", "set": fact["set"]}))
+                self._change(fact["set"], fact["at"])
             elif "event" in fact:
-                self._apply(scenario.events[fact["event"]])
                 self.done.add(fact["event"])
+                self._apply(scenario.events[fact["event"]])
         newest = max(journal.found("version"), default=0)
         for version in range(1, newest + 1):
             super().publish(version)
@@ -63,13 +65,25 @@ class Memory(Publisher):
         self.done.add(number)
         self._apply(self.scenario.events[number])
 
-    def change(self, event: Event) -> None:
-        """What an event from outside sets is wanted from now on."""
-        self.journal.add({"set": event.set})
-        self._apply(event)
+    def change(self, settings: Mapping[str, Any], now: float) -> None:
+        """What is set from outside is wanted from now on."""
+        self.journal.add({"set": settings, "at": now})
+        self._change(settings, now)
+
+    def _change(self, settings: Mapping[str, Any], at: float) -> None:
+        self._apply(Event.model_validate({"at": "0s", "set": settings}).model_copy(update={"at": at}))
 
     def _apply(self, event: Event) -> None:
-        """What an event sets is wanted too; they come in order, whoever sets."""
+        """What an event sets is wanted too. A late one takes back nothing that was set since."""
+        insort(self._applied, event, key=lambda each: each.at)
+        if self._applied[-1] is event:
+            self._add(event)
+        else:
+            self.wanted, self._refused = self.scenario, []
+            for each in self._applied:
+                self._add(each)
+
+    def _add(self, event: Event) -> None:
         config = self.wanted.pushable()
         push(config, event.set)
         self.wanted = self.wanted.with_pushed(config)

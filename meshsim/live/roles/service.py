@@ -153,9 +153,9 @@ class Service(Role, Handler):
         elif context is None:
             context, count = self._stranger(now, sampled), b""
         key, number = attempt_key(context, count)
-        root = context.key if trace is None else trace.trace & random.MASK
+        root = context.key if trace is None else trace.root
         request = Request(-1, root, context.start, context.priority, context.sampled)
-        request.half = self.transport.half if trace is None else trace.half()
+        request.half = self.transport.half if trace is None else trace.half
         endpoint = self.endpoints.get((head.method, head.page), 0)
         sender = key if trace is None else trace.parent
         stay = Stay(self, connection, endpoint, request, context, key, number, sender)

@@ -26,7 +26,6 @@ from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.scenario import loads
 from meshsim.scenario.machines import ConfiguredProxy
-from meshsim.scenario.model import Event
 from meshsim.scenario.push import control_plane
 from meshsim.scenario.topology import Topology
 from tests.live.proxy.ends import HOST, settle
@@ -268,7 +267,7 @@ async def test_who_was_away_gets_what_it_missed_and_the_newer_stream_counts(tmp_
 @live
 async def test_a_journal_gives_all_to_the_next_process_and_half_a_line_is_nothing(tmp_path):
     async with Plane(tmp_path) as plane:
-        plane.memory.change(Event.model_validate({"at": "0s", "set": {"policies.cart.timeout": "300ms"}}))
+        plane.memory.change({"policies.cart.timeout": "300ms"}, 0.0)
         plane.plane.changed(0.0)
         plane.plane.push(0.0)
     with (tmp_path / "journal").open("ab") as file:
@@ -331,9 +330,7 @@ async def test_what_is_set_again_and_again_does_not_become_dearer(tmp_path):
     async with Plane(tmp_path) as plane:
         size = []
         for number in range(1, 60):
-            plane.memory.change(
-                Event.model_validate({"at": "0s", "set": {"policies.cart.timeout": f"{number}ms"}})
-            )
+            plane.memory.change({"policies.cart.timeout": f"{number}ms"}, float(number))
             size.append(len(plane.memory.scenario.events))
         assert max(size) <= 1
         assert plane.memory.wanted.policy("front", "cart").timeout == pytest.approx(0.059)
