@@ -94,6 +94,7 @@ class Sender:
         self.to = endpoint(url)
         self.sent = self.rejected = self.dropped = self.retries = 0
         self.problems: Counter[str] = Counter()
+        self.interrupted = False
         self.stop = threading.Event()
         self.deadline = float("inf")
         self._patience = patience
@@ -106,9 +107,8 @@ class Sender:
 
     def report(self, began: float) -> TraceExport:
         """What became of all; scenario time 0 was at `began`, s since 1970."""
-        return TraceExport(
-            self.to.geturl(), began, self.sent, self.rejected, self.dropped, self.retries, dict(self.problems)
-        )
+        counts = self.sent, self.rejected, self.dropped, self.retries
+        return TraceExport(self.to.geturl(), began, *counts, dict(self.problems), self.interrupted)
 
     def send(self, message: Message, spans: int) -> None:
         """Sends a batch of so many spans; returns when it has been taken, or dropped."""
@@ -195,6 +195,11 @@ class Sender:
             self.dropped += spans
             self.problems[why] += spans
 
+    def interrupt(self, spans: int) -> None:
+        """Ctrl-C: so many spans will not be sent."""
+        self.interrupted = True
+        self.drop(spans, "interrupted")
+
     def close(self) -> None:
         """Closes the connection."""
         if self._connection is not None:
@@ -226,7 +231,7 @@ class Stream:
     def __init__(self, sender: Sender, encode: Callable[[Any], Iterable[tuple[Message, int]]]) -> None:
         self._sender = sender
         self._encode = encode
-        self._queue: queue.SimpleQueue[tuple[Any, int] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
         self._overflow: Counter[str] = Counter()
@@ -240,7 +245,7 @@ class Stream:
                 self._overflow["the receiver is too slow, and the queue was full"] += spans
                 return
             self._waiting += spans
-        self._queue.put((item, spans))
+        self._queue.put(item)
 
     def miss(self, spans: int, why: str) -> None:
         """Counts spans that were lost before they came here."""
@@ -248,26 +253,31 @@ class Stream:
             self._overflow[why] += spans
 
     def close(self, limit: float = CLOSING) -> None:
-        """Sends what waits, for so long at most, s; counts what is left as dropped."""
+        """Sends what waits, for so long at most, s, or until Ctrl-C; counts what is left as dropped."""
         sender = self._sender
         sender.deadline = time.monotonic() + limit
         self._queue.put(None)
+        pressed = False
         try:
             self._thread.join(limit)
-        finally:
-            sender.stop.set()
-            self._thread.join(0.5)
+        except KeyboardInterrupt:
+            pressed = True
+        sender.stop.set()
+        self._thread.join(0.5)
         for why, spans in self._overflow.items():
             sender.drop(spans, why)
         with self._lock:
-            sender.drop(self._waiting, "the run was over before the receiver took them")
+            if pressed:
+                sender.interrupt(self._waiting)
+            else:
+                sender.drop(self._waiting, "the run was over before the receiver took them")
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            offered, spans = item
-            if not self._sender.stop.is_set():
-                for message, count in self._encode(offered):
-                    self._sender.send(message, count)
+        while (item := self._queue.get()) is not None and not self._sender.stop.is_set():
+            for message, count in self._encode(item):
+                if self._sender.stop.is_set():
+                    break
+                self._sender.send(message, count)
                 with self._lock:
-                    self._waiting -= spans
+                    self._waiting -= count
         self._sender.close()

@@ -13,31 +13,11 @@ from meshsim.errors import MeshsimError
 from meshsim.lab.live import run_live
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver, shapes, wrong_trees
-
-TEXT = """
-name: shop
-duration: 3s
-services:
-  front:
-    replicas: 2
-    workers: 8
-    time: 1ms
-    endpoints: {page: {path: /page}, buy: {method: POST, path: /buy, script: [{call: cart/add, repeat: 2}]}}
-    script: [{call: cart}]
-  cart:
-    replicas: 2
-    workers: 20
-    time: {exponential: 2ms}
-    errors: 20%
-    endpoints: {add: {method: POST, path: /add, time: {exponential: 3ms}}}
-policies: {cart: {retries: {attempts: 2, on: [5xx]}, balance: round_robin}}
-load: [{to: front, rate: 40/s, endpoints: {page: 50, buy: 50}}]
-tracing: {sampling: 100%}
-"""
+from tests.live.otlp.shop import LIVE, TEXT
 
 
 def test_a_live_run_has_the_traces_of_the_simulation(tmp_path: Path) -> None:
-    scenario = loads(TEXT)
+    scenario = loads(TEXT, overrides=LIVE)
     with Receiver() as receiver:
         began = time.time_ns()
         run = run_live(scenario, otlp=receiver.url, out=tmp_path)
@@ -67,7 +47,7 @@ def test_a_live_export_has_what_was_sent(tmp_path: Path) -> None:
     from meshsim.lab.traces import export_otlp
 
     with Receiver() as receiver:
-        run_live(loads(TEXT, overrides=["duration=1s"]), otlp=receiver.url, out=tmp_path)
+        run_live(loads(TEXT, overrides=[*LIVE, "duration=1s"]), otlp=receiver.url, out=tmp_path)
         first = {(span.trace, span.id, span.start) for span in receiver.spans}
         receiver.spans.clear()
         export_otlp(tmp_path, to=receiver.url)
@@ -76,7 +56,7 @@ def test_a_live_export_has_what_was_sent(tmp_path: Path) -> None:
 
 
 def test_a_receiver_that_is_down_costs_requests_nothing_and_is_told() -> None:
-    scenario = loads(TEXT, overrides=["duration=1s"])
+    scenario = loads(TEXT, overrides=[*LIVE, "duration=1s"])
     run = run_live(scenario, otlp="http://127.0.0.1:9")
     assert run.summary["requests"]["unfinished"] == 0
     sent = run.summary["traces"]
@@ -87,7 +67,7 @@ def test_a_receiver_that_is_down_costs_requests_nothing_and_is_told() -> None:
 
 def test_envoys_spans_are_refused_by_name() -> None:
     with pytest.raises(MeshsimError, match="an Envoy's spans are not collected; use --proxy meshsim"):
-        run_live(loads(TEXT), proxy="envoy", otlp="http://127.0.0.1:4318")
+        run_live(loads(TEXT, overrides=LIVE), proxy="envoy", otlp="http://127.0.0.1:4318")
 
 
 PROGRAM = """
