@@ -252,9 +252,10 @@ class Stream:
         with self._lock:
             self._overflow[why] += spans
 
-    def close(self, limit: float = CLOSING) -> None:
-        """Sends what waits, for so long at most, s, or until Ctrl-C; counts what is left as dropped."""
+    def close(self, limit: float | None = None) -> None:
+        """Sends what waits, for so long (s, `CLOSING`) or until Ctrl-C; counts what is left as dropped."""
         sender = self._sender
+        limit = CLOSING if limit is None else limit
         sender.deadline = time.monotonic() + limit
         self._queue.put(None)
         pressed = False
