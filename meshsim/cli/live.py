@@ -90,7 +90,8 @@ def live(
                 message["certificates"] = hand_out(mesh, certificates)
             if as_json:
                 print(json.dumps(message), flush=True)
-            elif no_load and not quiet:
+            elif no_load and shown is not None:
+                shown.clear()
                 _show(message)
 
         common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or (), "otlp": otlp}
@@ -123,7 +124,8 @@ def _show(message: dict[str, Any]) -> None:
     out = terminal.console()
     for service, url in message["entry"].items():
         out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
-    out.print(f"control plane: [bold]{terminal.escape(message['control_plane']['url'])}[/]")
+    plane = message["control_plane"]
+    out.print(f"control plane: [bold]{terminal.escape(plane['url'])}[/], process {plane['pid']}")
     terminal.show(out, watch.proxies_sheet(message))
     pod = next((each["pod"] for each in message["proxies"] if "pod" in each), None)
     if pod is not None:

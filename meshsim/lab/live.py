@@ -190,7 +190,8 @@ def options_of(
     if intercept:
         refuse_interception(scenario, proxy)
     sink = None if traces is None else traces.sink
-    return Options(proxy, load, load, log, own_address(host), roles or ROLES, intercept, sink)
+    receiver = None if traces is None else traces.receiver
+    return Options(proxy, load, load, log, own_address(host), roles or ROLES, intercept, sink, receiver)
 
 
 def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:

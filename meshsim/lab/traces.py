@@ -14,12 +14,11 @@ from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.jobs.interrupt import orderly
 from meshsim.live.launch import LiveMesh
-from meshsim.live.spans import ROW_BYTES, read
-from meshsim.measure.spans import COLUMNS, span_rows
+from meshsim.live.options import TraceReceiver
+from meshsim.measure.spans import COLUMNS, ROW_BYTES, Spans, span_rows
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.measure.traces import TraceExport
-from meshsim.mesh.spans import Tracer
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
@@ -115,11 +114,13 @@ class LiveTraces:
     `began` is when scenario time 0 was, s since 1970. Without a sender it does nothing.
     """
 
-    def __init__(self, sender: Sender | None, scenario: Scenario) -> None:
+    def __init__(self, sender: Sender | None, scenario: Scenario, engine: str = "live") -> None:
         self.began = time.time()
         self.sink = None if sender is None else self._take
+        self.receiver = None if sender is None else TraceReceiver(sender.to.geturl(), sender.asked)
         self._sender = sender
         self._scenario = scenario
+        self._engine = engine
         self._mesh: LiveMesh | None = None
         self._encoder: Encoder | None = None
         self._stream: Stream | None = None
@@ -157,24 +158,18 @@ class LiveTraces:
     def _messages(self, offered: tuple[str, bytes]) -> Iterator[tuple[Message, int]]:
         id_, packed = offered
         if self._encoder is None:
-            self._encoder = encoder(self._scenario, "live", self.began)
-        tracer = Tracer()
-        tracer.rows = read(packed)
+            self._encoder = encoder(self._scenario, self._engine, self.began)
         topology = (
             Topology(self._scenario) if self._mesh is None else self._mesh.topology
         )  # it may have grown
-        rows = [{**row, "instance": id_} for row in span_rows(tracer, topology)]
+        rows = [{**row, "instance": id_} for row in span_rows(Spans.read(packed), topology)]
         return messages(rows, self._encoder)
 
 
 def traces_to(url: str | None, scenario: Scenario, proxy: str) -> LiveTraces:
-    """What sends the spans of a live run to a receiver, if there is a URL.
-
-    MeshsimError: it is none, or the proxies are Envoys, which keep no spans.
-    """
-    if url is not None and proxy != "meshsim":
-        raise MeshsimError("--otlp: an Envoy's spans are not collected; use --proxy meshsim, or leave it out")
-    return LiveTraces(None if url is None else sender_to(url, float("inf")), scenario)
+    """What sends the spans of a live run to a receiver, if there is a URL; MeshsimError where it is none."""
+    engine = "live" if proxy == "meshsim" else proxy
+    return LiveTraces(None if url is None else sender_to(url, float("inf")), scenario, engine)
 
 
 # ---- from a folder ----------------------------------------------------------------------------------

@@ -56,8 +56,7 @@ class LiveMesh:
         stats: what each process has last reported, by (role, id).
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
-        control: the control plane; `cluster`: the replicas that come and go.
-        pods: which processes are in pods.
+        control: the control plane; `cluster`: replicas that come and go; `pods`: which processes are in pods.
     """
 
     control: ControlProcess
@@ -148,7 +147,13 @@ class LiveMesh:
         if self.options.proxy == "envoy":
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
-            rest = self.options.access_log, self._context, lambda: self.topology, self._hear_envoy
+            rest = (
+                self.options.access_log,
+                self._context,
+                lambda: self.topology,
+                self._hear_envoy,
+                self.options.receiver,
+            )
             return Envoys(self.scenario, self.seed, host, self.keeper.folder / "envoy", *rest)
         raise MeshsimError(f"no proxy {self.options.proxy!r}; choose meshsim or envoy")
 
@@ -176,9 +181,10 @@ class LiveMesh:
 
     def quiet(self, id_: str, since: float) -> bool:
         """Whether the processes of a replica hold nothing, as they say well after `since`, monotonic, s."""
-        keys = map(self._members.__getitem__, self.members_of(id_))
+        keys = [self._members[member] for member in self.members_of(id_) if member.reports]
         late = since + STATS_INTERVAL  # what was on its way then has arrived
-        return all(self._heard_at.get(key, 0.0) > late and not self.stats[key].get("held") for key in keys)
+        free = all(self._heard_at.get(key, 0.0) > late and not self.stats[key].get("held") for key in keys)
+        return free and time.monotonic() > late and self.proxies.quiet(id_)
 
     def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:
         """Where each replica's application listens, or shall."""

@@ -82,7 +82,13 @@ class Process:
 
 
 class Member(Process):
-    """A child of our own; what it says comes to the keeper's events."""
+    """A child of our own; what it says comes to the keeper's events.
+
+    Attributes:
+        reports: whether it sends `stats`.
+    """
+
+    reports = True
 
     def __init__(self, name: str, log: Path) -> None:
         super().__init__(name, log)

@@ -97,7 +97,7 @@ class Cluster(HostSet):
         """Opens connections with mTLS from now on, or without; those that there are make way."""
         if secure != self.secure:
             self.secure = secure
-            for host in self.hosts:
+            for host in self.known:
                 self.drain(host)
 
     def add(self, host: Host, now: float) -> None:

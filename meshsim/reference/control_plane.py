@@ -61,7 +61,8 @@ class ControlPlane:
         event = self.run.scenario.events[number]
         self.scenario = self.run.scenario.policies_after(number)
         for keys, _ in self.refused:
-            keys -= set(event.set)
+            for anew in event.set:
+                keys -= {key for key in keys if key == anew or key.startswith((f"{anew}.", f"{anew}["))}
         self.refused.append((set(event.set), event.nack))
         self._change()
 

@@ -46,7 +46,7 @@ def _part(here: object, key: str, at: int, *, first: bool) -> tuple[str | int, i
         if key[at] != ".":
             raise ValueError(MALFORMED)
         at += 1
-    known = [name for name in here if _fits(name, key, at)] if isinstance(here, dict) else []
+    known = [name for name in here if fits(name, key, at)] if isinstance(here, dict) else []
     if known:
         longest: str = max(known, key=len)
         return longest, at + len(longest)
@@ -56,7 +56,8 @@ def _part(here: object, key: str, at: int, *, first: bool) -> tuple[str | int, i
     return name[0], name.end()
 
 
-def _fits(name: object, key: str, at: int) -> bool:
+def fits(name: object, key: str, at: int = 0) -> bool:
+    """Whether a key goes on with a name, or is that: ``policies.cart`` fits ``policies.cart.timeout``."""
     return (
         isinstance(name, str)
         and name != ""

@@ -6,12 +6,19 @@ wrong values. What is not a mapping or list where one should be is passed over h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
+from meshsim import units
 from meshsim.scenario.findings import entries, mapping, sequence
 from meshsim.scenario.model import CLIENT
 from meshsim.scenario.names import Path
+from meshsim.scenario.rolls import Group, rolls
+
+MOST_REPLICAS = 100_000
+"""Of all services, those that events may add included."""
 
 
 class Call(NamedTuple):
@@ -33,6 +40,7 @@ class Outline:
     def __init__(self, document: dict[str, Any]) -> None:
         self.services: dict[str, Any] = mapping(document.get("services"))
         self.edges: dict[tuple[str, str], Path] = {}
+        self._events = [event for _, event in entries(document, "events")]
         for path, load in entries(document, "load"):
             if isinstance(load.get("to"), str):
                 self.edges.setdefault((CLIENT, load["to"]), (*path, "to"))
@@ -65,6 +73,35 @@ class Outline:
         own = mapping(self.services.get(service)).get("replicas", 1)
         number = mapping(self.versions(service).get(version)).get("replicas", own)
         return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+    @cached_property
+    def most_replicas(self) -> Counter[Group]:
+        """How many replicas each version may have in all, with those that events may add."""
+        start = {
+            (service, version): number
+            for service in self.services
+            for version in self.versions(service) or ("",)
+            if (number := self.replicas(service, version)) is not None
+        }
+        events = []
+        for event in sorted(self._events, key=begins):
+            service, number, restart = (event.get(key) for key in ("service", "replicas", "restart"))
+            versions = self.versions(service) or ("",) if isinstance(service, str) else ()
+            groups = [(str(service), each) for each in versions if event.get("version") in (None, each)]
+            wanted = number if isinstance(number, int) and 0 <= number <= MOST_REPLICAS else None
+            events.append(([each for each in groups if each in start], wanted, restart is not None))
+        found = Counter(start)
+        for roll in rolls(start, events):
+            found[roll.group] += roll.more
+        return found
+
+
+def begins(event: dict[str, Any]) -> float:
+    """When an event begins, s; 0 where that is not valid, which the models say."""
+    try:
+        return units.duration(event.get("at"))
+    except ValueError:
+        return 0.0
 
 
 def _endpoints_calls(deployment: object, path: Path) -> Iterator[Call]:

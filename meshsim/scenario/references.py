@@ -10,14 +10,13 @@ from meshsim.scenario.endpoints import check_endpoint, check_endpoints
 from meshsim.scenario.findings import Finding, Findings, entries, mapping, sequence
 from meshsim.scenario.model import CLIENT
 from meshsim.scenario.names import LONGEST_NAME, NAME, Path, listed, suggestion
-from meshsim.scenario.outline import Outline
+from meshsim.scenario.outline import MOST_REPLICAS, Outline
 
 EDGE = re.compile(r"(\S+) -> (\S+)")
 RESERVED = {
     CLIENT: "the caller that load comes from",
     "default": "the link of edges that have none of their own",
 }
-MOST_REPLICAS = 100_000
 NO_ENDPOINT = {
     "load": "write to: {0}, endpoints: {{{1}: 1}}",
     "objectives": "write service: {0}, endpoint: {1}",
@@ -176,15 +175,14 @@ class References:
         elif versions and rest[0] not in versions:
             self._findings.extend([_no_version(path, service, rest[0], versions)])
         else:
-            replicas = self._outline.replicas(service, rest[0] if versions else "")
-            if replicas is not None and not (len(rest[-1]) < 10 and int(rest[-1]) < replicas):
+            replicas = self._outline.most_replicas[service, rest[0] if versions else ""]
+            if replicas and not (len(rest[-1]) < 10 and int(rest[-1]) < replicas):
                 remedy = f"{name.rpartition('/')[0]} has {replicas}, numbered from 0"
                 self._findings.add(path, f"no replica {shown(name)}", remedy)
 
 
 def _check_names(document: dict[str, Any], outline: Outline, findings: Findings) -> None:
     """Names must leave room for the keys and ids that are made of them."""
-    total = 0
     for service in outline.services:
         path: Path = ("services", service)
         if service in RESERVED:
@@ -193,13 +191,7 @@ def _check_names(document: dict[str, Any], outline: Outline, findings: Findings)
             if not NAME.fullmatch(str(place[-1])):
                 remedy = f"use at most {LONGEST_NAME} letters, digits, _ and -"
                 findings.add(place, f"{shown(place[-1])} is no name", remedy)
-        total += sum(outline.replicas(service, each) or 0 for each in outline.versions(service) or ("",))
-    for _, event in entries(document, "events"):
-        restarted, more = event.get("service"), event.get("replicas")
-        if "restart" in event and isinstance(restarted, str) and restarted in outline.services:
-            versions = outline.versions(restarted) or ("",)
-            more = sum(outline.replicas(restarted, each) or 0 for each in versions)
-        total += more if isinstance(more, int) else 0
+    total = outline.most_replicas.total()
     if total > MOST_REPLICAS:
         remedy = f"write at most {MOST_REPLICAS:,} in all"
         findings.add(("services",), f"there are {total:,} replicas", remedy)

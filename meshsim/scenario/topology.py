@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from meshsim.scenario.model import CLIENT, Deployment, Event, Scenario
+from meshsim.scenario.rolls import Roll, rolls
 
 CLIENT_PROXY = f"{CLIENT}/0"
 """The name of the client's proxy, number 0."""
@@ -101,16 +102,11 @@ class Topology:
                 for i in range(work.replicas):
                     found.append(Replica(len(found), _id(service, version, i), service, version, work))
         names = {key: work.replicas for key, work in works.items()}
-        wanted = dict(names)
-        rolling = (event for event in self.scenario.events if event.rolls)
-        for event in sorted(rolling, key=lambda event: event.at):
-            for key in self.rolled(event):
-                before = wanted[key]
-                wanted[key] = before if event.replicas is None else event.replicas
-                more = wanted[key] - before if event.restart is None else wanted[key]
-                for i in range(names[key], names[key] + max(0, more)):
-                    found.append(Replica(len(found), _id(*key, i), *key, works[key], added=True))
-                names[key] += max(0, more)
+        for roll in self.rolls:
+            for _ in range(roll.more):
+                key = roll.group
+                found.append(Replica(len(found), _id(*key, names[key]), *key, works[key], added=True))
+                names[key] += 1
         for key in self.extra:
             found.append(Replica(len(found), _id(*key, names[key]), *key, works[key], added=True))
             names[key] += 1
@@ -123,9 +119,15 @@ class Topology:
         return [(service, version) for version in versions if event.version in (None, version)]
 
     @cached_property
-    def rolls(self) -> bool:
-        """Whether replicas come and go."""
-        return any(event.rolls for event in self.scenario.events)
+    def rolls(self) -> list[Roll]:
+        """What events do to each version that they scale or restart, in order of time."""
+        events = sorted((event for event in self.scenario.events if event.rolls), key=lambda event: event.at)
+        start = {
+            (name, version): work.replicas
+            for name, service in self.scenario.services.items()
+            for version, work in service.deployments().items()
+        }
+        return rolls(start, ((self.rolled(each), each.replicas, each.restart is not None) for each in events))
 
     @property
     def labels(self) -> list[tuple[str, str, str]]:

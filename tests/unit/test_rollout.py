@@ -10,6 +10,7 @@ import pytest
 
 from meshsim import engine, reference
 from meshsim.measure.records import Records
+from meshsim.measure.summary import summarise
 from meshsim.mesh.rollout import READY, STARTING, Body, Deployment, Pod
 from meshsim.random import PROXIES, PUSH, PUSH_ROUTES, PUSHES, derive
 from meshsim.scenario.model import Scenario
@@ -286,6 +287,54 @@ def test_who_refuses_a_change_refuses_all_until_its_keys_are_set_anew(simulate: 
     assert [push.nacked for push in records.pushes] == [1, 1, 1, 0, 0]
 
 
+def test_a_refusal_ends_when_what_it_is_a_part_of_is_set_anew(simulate: Simulate) -> None:
+    scenario = scene(
+        150, 250,
+        a={},
+        events=[
+            {"at": "100ms", "set": {"policies.a.timeout": "5ms"}, "nack": ["client"]},
+            {"at": "200ms", "set": {"policies.a": {"timeout": "6ms"}}},
+        ],
+    )  # fmt: skip
+    assert outcomes(simulate(scenario)) == [SERVED, (6.0, 504, "UT")]
+
+
+def test_a_fault_of_a_replica_that_an_event_adds(simulate: Simulate) -> None:
+    """a/1 is ready at 100; from 300 to 400 it is down, which holds it up no longer."""
+    scenario = scene(
+        150, 160, 350, 351, 450, 460,
+        a={},
+        events=[
+            {"at": "100ms", "service": "a", "replicas": 2},
+            {"at": "300ms", "for": "100ms", "replica": "a/1", "down": True},
+        ],
+    )  # fmt: skip
+    records = simulate(scenario)
+    assert sorted(outcomes(records)[2:4]) == [(2.0, 503, "UF"), SERVED]
+    assert outcomes(records)[:2] + outcomes(records)[4:] == [SERVED] * 4
+    assert lives(records) == [("a/0", 0, INF), ("a/1", 100, INF)]
+
+
+def test_a_changed_mode_closes_what_is_open_to_one_that_has_left(simulate: Simulate) -> None:
+    """The request of 102 waits for a connection to a/0, which leaves at 105, and gets it at 124.
+
+    It is idle from 148 on, until the mode changes: so at 300 both connections may be to a/1.
+    """
+    scenario = scene(
+        100, 101, 102, 300, 301,
+        a={"time": "20ms", "drain": "1s", "workers": 4},
+        policies={"a": {"circuit_breaker": {"max_connections": 2}}},
+        mesh={"dataplane": "sidecar", "mtls": {}},
+        events=[
+            {"at": "105ms", "service": "a", "restart": {}},
+            {"at": "200ms", "set": {"mesh.mtls.mode": "disable"}},
+        ],
+    )  # fmt: skip
+    records = simulate(scenario)
+    assert records.attempts.replica.tolist() == [0, 0, 0, 1, 1]
+    assert outcomes(records) == [(24, 200, ""), (24, 200, ""), (46, 200, ""), (22, 200, ""), (22, 200, "")]
+
+
 SPLIT = {"versions": {"v1": {}, "v2": {}}}
 MIXED = {"mixture": [{"weight": 1, "constant": "5ms"}, {"weight": 1, "constant": "95ms"}]}
 
@@ -318,3 +367,27 @@ def _parts(seed: int) -> tuple[float, float]:
     delay = scene(10, a={}, events=[], mesh={"push_delay": MIXED}).mesh.push_delay.build()
     key = derive(derive(derive(derive(seed, PROXIES), 0), PUSHES), 0)
     return round(delay.draw(key, PUSH) * 1000, 6), round(delay.draw(key, PUSH_ROUTES) * 1000, 6)
+
+
+@pytest.mark.parametrize(
+    ("startup", "event", "said"),
+    [
+        ("50ms", {"restart": {}}, []),
+        ("5s", {"restart": {}}, ["services.a: the restart at 0.1 s was not over when the run ended: 2 of"]),
+        ("50ms", {"replicas": 3}, []),
+        ("5s", {"replicas": 3}, ["services.a: of the 3 replicas that it was scaled to, 2 were ready"]),
+        ("5s", {"replicas": 1}, []),
+    ],
+)
+def test_a_run_that_ends_before_a_rollout_does_says_so(
+    simulate: Simulate, startup: str, event: Part, said: list[str]
+) -> None:
+    a = {"startup": startup, "drain": "50ms", "replicas": 2}
+    scenario = scene(
+        10, 1900, a=a, mesh={"push_delay": "20ms"}, events=[{"at": "100ms", "service": "a", **event}]
+    )
+    notes = [
+        note for note in summarise([simulate(scenario)], scenario).notes if note.startswith("services.a")
+    ]
+    assert len(notes) == len(said)
+    assert all(note.startswith(words) for note, words in zip(notes, said, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,11 @@ from meshsim.live import Message
 from meshsim.live.control.journal import Journal
 from meshsim.live.control.messages import Endpoint, Endpoints, Update
 from meshsim.mesh.control_plane import ControlPlane, Push
+from meshsim.scenario.keys import push
 from meshsim.scenario.model import Event, Scenario
 from meshsim.scenario.push import Publisher
 from meshsim.scenario.topology import Topology
+from meshsim.scenario.traffic import Refused, refused_after
 
 
 class Memory(Publisher):
@@ -31,19 +34,17 @@ class Memory(Publisher):
         self.places: dict[int, Endpoint] = {}
         self.present: dict[str, tuple[int, ...]] = Topology(scenario).endpoints_at_start
         self.done: set[int] = set()
+        self._refused: list[Refused] = []
         self._known = True  # what is published is written down already
         self._config: tuple[int, Mapping[str, Any]] = -1, {}  # the last that was made, and of which version
+        self._applied: list[Event] = []  # by time
         super().__init__(scenario, lambda: self.present)
-        last = -1
         for fact in journal.facts:
             if "set" in fact:
-                event = Event.model_validate({"at": "0s", "set": fact["set"]})
-                last = self._append(event.model_copy(update={"at": fact["at"]}))
+                self._change(fact["set"], fact["at"])
             elif "event" in fact:
-                last = fact["event"]
-                self.done.add(last)
-        if last >= 0:
-            super().set(last)
+                self.done.add(fact["event"])
+                self._apply(scenario.events[fact["event"]])
         newest = max(journal.found("version"), default=0)
         for version in range(1, newest + 1):
             super().publish(version)
@@ -62,16 +63,32 @@ class Memory(Publisher):
     def set(self, number: int) -> None:
         self.journal.add({"event": number})
         self.done.add(number)
-        super().set(number)
+        self._apply(self.scenario.events[number])
 
-    def change(self, event: Event) -> None:
-        """What an event from outside sets is wanted from now on."""
-        self.journal.add({"set": event.set, "at": event.at})
-        super().set(self._append(event))
+    def change(self, settings: Mapping[str, Any], now: float) -> None:
+        """What is set from outside is wanted from now on."""
+        self.journal.add({"set": settings, "at": now})
+        self._change(settings, now)
 
-    def _append(self, event: Event) -> int:
-        self.scenario = self.scenario.model_copy(update={"events": (*self.scenario.events, event)})
-        return len(self.scenario.events) - 1
+    def _change(self, settings: Mapping[str, Any], at: float) -> None:
+        self._apply(Event.model_validate({"at": "0s", "set": settings}).model_copy(update={"at": at}))
+
+    def _apply(self, event: Event) -> None:
+        """What an event sets is wanted too. A late one takes back nothing that was set since."""
+        insort(self._applied, event, key=lambda each: each.at)
+        if self._applied[-1] is event:
+            self._add(event)
+        else:
+            self.wanted, self._refused = self.scenario, []
+            for each in self._applied:
+                self._add(each)
+
+    def _add(self, event: Event) -> None:
+        config = self.wanted.pushable()
+        push(config, event.set)
+        self.wanted = self.wanted.with_pushed(config)
+        self._refused = refused_after(self._refused, event)
+        self.nacked = frozenset(service for _, services in self._refused for service in services)
 
     # Where replicas are
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError
@@ -21,7 +21,7 @@ from meshsim.live import Message
 from meshsim.live.control.server import Follower
 from meshsim.live.wire import NOBODY, RequestHead, ServerConnection, ServerStream
 from meshsim.scenario import load
-from meshsim.scenario.model import Event, Scenario
+from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
 
 BODY_BYTES = 256 << 10
@@ -69,6 +69,13 @@ class Order(ServerStream):
             self.refuse(400, f"the request is no JSON object with a timeout of at most {TIMEOUT_MOST:g} s")
             return
         self._timer = asyncio.get_running_loop().call_later(timeout, self.look, True)
+        self.waits = "the control plane has not begun"
+        self.orders.take(self, message)
+
+    def begin(self, message: Message) -> None:
+        """Does what is wanted, if anybody still waits for that."""
+        if self.over:
+            return
         try:
             self.orders.do(self, message)
         except MeshsimError as error:
@@ -86,14 +93,15 @@ class Order(ServerStream):
         missing = {MESH: self.waits}
         pending = version is None
         if version is not None:
-            lacking = [each for each in everybody if not each.in_force(version)]
+            scaled = self.kind == "scale"  # then who refuses policies is not behind
+            lacking = [each for each in everybody if (each.knows if scaled else each.acked) < version]
             pending = not all(each.refuses(version) for each in lacking)
             missing = {each.name: each.why(version) for each in lacking}
         if pending and not late:
             return
         answer = {
             "version": version,
-            "proxies": len(everybody) - len(missing),
+            "proxies": 0 if version is None else len(everybody) - len(missing),
             "missing": missing,
             **self.more,
         }
@@ -127,6 +135,7 @@ class Orders:
         self.do = do
         self.everybody = everybody
         self.open: set[Order] = set()
+        self._early: list[tuple[Order, Message]] | None = []
         self._secret = f"Bearer {secret}".encode()
 
     def begin(
@@ -145,14 +154,27 @@ class Orders:
             connection.proceed()
         return order
 
+    def take(self, order: Order, message: Message) -> None:
+        """Begins with an order, once that can be."""
+        if self._early is None:
+            order.begin(message)
+        else:
+            self._early.append((order, message))
+
+    def open_up(self) -> None:
+        """From here on orders are done at once; first of all those that have come before."""
+        early, self._early = self._early or [], None
+        for order, message in early:
+            order.begin(message)
+
     def noted(self) -> None:
         """Some proxy has answered, or has come or gone."""
         for order in list(self.open):
             order.look()
 
 
-def changed(wanted: Scenario, settings: Any) -> Event:
-    """The event that sets what is asked for now; a MeshsimError where it can't be set in a running mesh."""
+def changed(wanted: Scenario, settings: Any) -> Mapping[str, Any]:
+    """What is asked for, as an event sets it; a MeshsimError where it can't be set in a running mesh."""
     if not isinstance(settings, dict) or not settings:
         raise MeshsimError("set is no mapping of dotted keys to values")
     before = wanted.model_copy(update={"events": ()})
@@ -167,7 +189,7 @@ def changed(wanted: Scenario, settings: Any) -> Event:
                 f"connections of {' -> '.join(edge)} are not timed in this mesh; write"
                 f" policies.{edge[1]}.connection in the scenario, and start it again"
             )
-    return after.events[0]
+    return after.events[0].set
 
 
 def _without_event(problem: Problem) -> str:

@@ -123,7 +123,8 @@ class ControlProcess:
         told = {
             "ports": self.ports(),
             "journal": str(self.folder / JOURNAL),
-            "tokens": {hashed(token): owner for token, owner in self._enrolled.values()},
+            "again": self.deaths > 0,
+            "tokens": self._first_tokens(),
             "inclusive": self._inclusive,
             "secret": self._secret,
         }
@@ -136,9 +137,13 @@ class ControlProcess:
         for name in self._enrolled:
             self._enrol(name)
 
+    def _first_tokens(self) -> Message:
+        """Whose each is, by hash."""
+        return {hashed(token): owner for token, owner in self._enrolled.values()}
+
     def everything(self, more: Message) -> Message:
         """All that it has to know before it begins; `more` is of replicas."""
-        return {"proxies": self._proxies, **more}
+        return {"proxies": self._proxies, "tokens": self._first_tokens(), **more}
 
     def tell_everything(self, message: Message) -> None:
         """Tells it all that there is by now; from here on it hears what changes."""

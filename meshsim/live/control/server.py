@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from meshsim.live import Message
 from meshsim.live.clock import LiveClock
@@ -19,11 +19,10 @@ from meshsim.live.secret import hashed
 from meshsim.live.troubles import trouble
 from meshsim.mesh.control_plane import ControlPlane, Subscriber, Subscription
 
-if TYPE_CHECKING:
-    pass
-
 SAID_BYTES = 64 << 10
 """Of what a proxy says, at most."""
+STRANGERS = 1024
+"""Streams of which nobody has said yet whose they are; the oldest goes if there are more."""
 
 Make = Callable[["Follower", int, int, str], Update]
 """Makes the update of a version, and a part, for a proxy; the last is its nonce."""
@@ -37,6 +36,7 @@ class Follower(Subscriber):
         name, number: the proxy's.
         stream: None where there is none.
         acked: the newest version that it has taken.
+        knows: the newest whose endpoints it has; a proxy that refuses policies takes those.
         nack: what it has refused last, and is not mended yet: version and reason.
         missed: whether something that was for it may not have come.
     """
@@ -48,7 +48,7 @@ class Follower(Subscriber):
         self.name = name
         self.number = number
         self.stream: Lines | None = None
-        self.acked = -1
+        self.acked = self.knows = -1
         self.nack: tuple[int, str] | None = None
         self.missed = False
         self.sent: dict[str, int] = {}
@@ -68,6 +68,9 @@ class Follower(Subscriber):
         version = self.sent.pop(nonce, None)
         if version is None:
             raise MessageError("it answers what it was not sent")
+        if newest > self.streams.plane.version:
+            raise MessageError("it has a version that was not made")
+        self.knows = max(self.knows, newest)
         if good:
             self.acked = max(self.acked, newest)
             if self.nack is not None and self.nack[0] <= newest:
@@ -112,10 +115,11 @@ class Streams(Listener):
         self.noted: Callable[[], None] = lambda: None
         self._tokens: dict[str, str] = {}
         self._known: dict[Lines, Follower] = {}
+        self._strangers: dict[Lines, None] = {}
 
     def protocol(self) -> Lines:
         """What a new connection becomes."""
-        return Lines(self, SAID_BYTES)
+        return Lines(self, SAID_BYTES, greeted=True)
 
     def add(self, name: str, number: int, digest: str) -> Follower:
         """Takes note of a proxy and the hash of its token."""
@@ -136,6 +140,13 @@ class Streams(Listener):
 
     # What comes
 
+    def connected(self, stream: Lines) -> None:
+        self._strangers[stream] = None
+        if len(self._strangers) > STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.give_up("too many have not said who they are")
+
     def heard(self, stream: Lines, message: Message) -> None:
         follower = self._known.get(stream)
         try:
@@ -154,26 +165,35 @@ class Streams(Listener):
         follower = self.followers[hello.proxy]
         if hello.version > self.plane.version:
             trouble("a proxy has a version that this control plane has not made")
-        before, follower.stream = follower.stream, stream
-        self._known[stream] = follower
-        if before is not None:
+        self._strangers.pop(stream, None)
+        if follower.stream is not None:  # its end has not been noticed yet
+            before = follower.stream
+            self._forget(before)
             before.close()
+        follower.stream = stream
+        self._known[stream] = follower
         now = self.clock.now()
         if not follower.subscription.connected:
             self.plane.connect(follower.subscription, None, now)
-        elif follower.missed and hello.version < self.plane.version:
+        elif hello.version < (self.plane.version if follower.missed else 0):
             self.plane.repeat(follower.subscription, now)
         else:
             follower.acked = max(follower.acked, hello.version)
+            follower.knows = max(follower.knows, hello.version)
         follower.missed = False
         self.noted()
 
     def lost(self, stream: Lines, why: str) -> None:
-        follower = self._known.pop(stream, None)
+        self._strangers.pop(stream, None)
         if why:
             self.refused[why] += 1
-        if follower is not None and follower.stream is stream:
-            follower.stream = None
-            follower.missed = follower.missed or bool(follower.sent)
-            follower.sent.clear()
+        if stream in self._known:
+            self._forget(stream)
             self.noted()
+
+    def _forget(self, stream: Lines) -> None:
+        """A stream is no proxy's any more; what was sent on it and is not answered may not have come."""
+        follower = self._known.pop(stream)
+        follower.stream = None
+        follower.missed = follower.missed or bool(follower.sent)
+        follower.sent.clear()

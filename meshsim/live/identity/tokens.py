@@ -51,8 +51,9 @@ class Tokens:
         self._spent: set[str] = set()
 
     def add(self, digest: str, holder: Holder) -> None:
-        """The first token of somebody, by its hash."""
-        self._known[digest] = _Use(holder, "")
+        """The first token of somebody, by its hash; nothing new where it is known."""
+        if digest not in self._spent:
+            self._known.setdefault(digest, _Use(holder, ""))
 
     def owner(self, token: str) -> Holder:
         """Whose token it is; a RequestError if nobody's, or if its time is over."""

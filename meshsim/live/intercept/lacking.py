@@ -15,8 +15,8 @@ SYSTEM_FOLDERS = "/usr/sbin:/sbin"
 """Where nft is, and where plain users do not look."""
 CONTAINER = "in a container, allow it (docker run --privileged)"
 NAMESPACES = (
-    "allow users to make them: sysctl -w user.max_user_namespaces=10000, and on Debian"
-    f" sysctl -w kernel.unprivileged_userns_clone=1; {CONTAINER}"
+    "allow users to make them: sysctl -w user.max_user_namespaces=10000 (max_net_namespaces and"
+    f" max_mnt_namespaces likewise), and on Debian sysctl -w kernel.unprivileged_userns_clone=1; {CONTAINER}"
 )
 CAPABILITIES = (
     "this system restricts what users may do in namespaces: on Ubuntu, sysctl -w"

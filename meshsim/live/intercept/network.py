@@ -24,6 +24,8 @@ UP, ROUTE_UP = 0x1, 0x1
 LOOPBACK, ALIAS = b"lo", b"lo:1"
 LIMIT = 10.0
 """How long nft may take, s."""
+WORDS = 300
+"""Characters of what it says, at most."""
 
 RULESET = f"""
 table ip meshsim {{
@@ -48,12 +50,17 @@ def set_up(nft: str) -> None:
         fcntl.ioctl(asked, SIOCADDRT, _default_route())
     namespaces.lend(namespaces.NET_ADMIN)
     with needed("nft can't be run", "reinstall the package nftables"):
-        done = subprocess.run(
-            [nft, "-f", "-"], input=RULESET.encode(), capture_output=True, timeout=LIMIT, check=False
-        )
+        try:
+            done = subprocess.run(
+                [nft, "-f", "-"], input=RULESET.encode(), capture_output=True, timeout=LIMIT, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise MeshsimError(
+                f"--intercept: {nft} has not ended after {LIMIT:g} s; see whether nft list ruleset does"
+            ) from None
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"code {done.returncode}"]
-        raise MeshsimError(f"--intercept: nft's rules are refused: {lines[0]}; {RULES}")
+        raise MeshsimError(f"--intercept: nft's rules are refused: {lines[0][:WORDS]}; {RULES}")
 
 
 def _address(text: str) -> bytes:

@@ -11,6 +11,7 @@ from meshsim.live.context import (
     REQUEST_ID,
     TRACEPARENT,
     attempt_key,
+    half_of,
     key_hex,
     parse_context,
     parse_trace,
@@ -131,8 +132,9 @@ class Listener(Handler):
             elif name.startswith(FAMILY):
                 own += 1
         trace = parse_trace(traced) if traced else None
-        text = "" if trace is None else trace_hex(trace.trace)
-        root: Key = 0 if trace is None else trace.root()
+        text = "" if trace is None else trace_hex(trace.half, trace.root)
+        half: Key = self.half if trace is None else trace.half
+        root: Key = 0 if trace is None else trace.root
         context = parse_context(value_sent) if contexts == 1 else None
         known = context is not None
         parent: Key = 0 if trace is None or (route.client and known) else trace.parent
@@ -150,10 +152,11 @@ class Listener(Handler):
                 if trace is None or text != found.trace:  # else it is the program's own span
                     parent = found.span
                 text, root = found.trace, found.root
+                half = half_of(text)
         if not text:
             root = context.key
             text = key_hex(self.half, root)
-        exchange = Exchange(self.shared, route, connection, head, context, root, text, parent, now)
+        exchange = Exchange(self.shared, route, connection, head, context, half, root, text, parent, now)
         if not identity:
             identity = request_id(root)
             head.headers.append((REQUEST_ID, identity))
@@ -212,7 +215,7 @@ class Listener(Handler):
         if context is not None and trace is not None:
             endpoint = route.endpoints.get((head.method, head.page), route).endpoint
             shared.visits.add(
-                context, head.get(ATTEMPT_COUNT), trace.root(), trace_hex(trace.trace), endpoint, now, now,
+                context, head.get(ATTEMPT_COUNT), trace.half, trace.root, endpoint, now, now,
                 403, NO_FLAG,
             )  # fmt: skip
         if shared.log is not None:

@@ -30,11 +30,13 @@ from meshsim.live.wire import Handler
 from meshsim.measure.exposition import Metric
 from meshsim.measure.exposition import page as exposition
 from meshsim.measure.pilot import control_plane_metrics
+from meshsim.mesh.clock import Event
 from meshsim.mesh.control_plane import Push
 from meshsim.mesh.disruption import Disruption
 from meshsim.mesh.proxy import proxy_key
 from meshsim.scenario import model
 from meshsim.scenario.events import ControlPlaneOutage, on_clock
+from meshsim.scenario.names import suggestion
 from meshsim.scenario.push import Change, control_plane
 from meshsim.scenario.topology import Topology
 
@@ -77,6 +79,7 @@ class ControlPlane(Role):
         self.orders = Orders(told["secret"], self._do, self.streams.followers.values)
         self.streams.noted = self._noted
         self.change: tuple[int, int] | None = None  # of endpoints, the last; and the version that brings it
+        self._begun = False
         self.following = Listening(Handler(), entrance=self._entrance(), serve=self.streams.protocol)
         self.pages = Listening(Pages(self.report, self.orders, self.admins, self.own_page))
         self.scaling: dict[int, Order] = {}
@@ -123,21 +126,29 @@ class ControlPlane(Role):
                 yield from self.authority.changes(number, event)
 
         on_clock(self.clock, self.spec.scenario.events, changes)
-        if self.resumed:  # what is wanted may have changed meanwhile
-            self.plane.push(self.clock.now())
-            self.change = self._told, self.plane.version
+        if self.spec.control["again"]:
+            self.clock.at(self.clock.now(), TakeOver(self), 0)
+        self._begun = True
+        self.orders.open_up()
         opening = self.following.open(LOOPBACK, self.spec.control["ports"]["following"])
         self._opening = asyncio.get_running_loop().create_task(opening)
 
     def hear(self, message: Message) -> None:
         self._learn(message)
-        if "endpoints" in message:
+        if "endpoints" in message and self._begun:  # else it pushes all when it begins
             self._change()
             self.change = message["change"], self.target
         if "scaled" in message:
             order = self.scaling.pop(message["scaled"], None)
             if order is not None:
                 self._scaled(order, message)
+
+    def take_over(self, now: float) -> None:
+        """What is wanted may have changed since the process before: all of it is pushed once more."""
+        self.target = self.plane.version + 1
+        self.change = self._told, self.target
+        if self.plane.downs == 0:  # else that is done when it is up again
+            self.plane.push(now)
 
     def _learn(self, message: Message) -> None:
         """What the launcher says of proxies and replicas."""
@@ -163,7 +174,7 @@ class ControlPlane(Role):
         self.orders.noted()
         if self.change is not None:
             change, version = self.change
-            if all(each.in_force(version) for each in self.streams.followers.values()):
+            if all(each.knows >= version for each in self.streams.followers.values()):
                 self.change = None
                 self.tell({"in_force": change})
 
@@ -180,8 +191,7 @@ class ControlPlane(Role):
     def _do(self, order: Order, message: Message) -> None:
         """Begins with what is asked for from outside."""
         if order.kind == "set":
-            event = changed(self.memory.wanted, message.get("set"))
-            self.memory.change(event.model_copy(update={"at": max(self.clock.now(), 0.0)}))
+            self.memory.change(changed(self.memory.wanted, message.get("set")), self.clock.now())
             self._change()
             order.version = self.target
         else:
@@ -191,14 +201,17 @@ class ControlPlane(Role):
         service, wanted, version = (message.get(name) for name in ("service", "replicas", "version"))
         services = self.spec.scenario.services
         if not isinstance(service, str) or service not in services:
-            raise MeshsimError(f"there is no service {service!r}; there are {', '.join(services)}")
+            raise MeshsimError(f"there is no service {service!r}; {suggestion(str(service), services)}")
         if type(wanted) is not int or not 0 <= wanted <= REPLICAS_MOST:
             raise MeshsimError(f"replicas is no number from 0 to {REPLICAS_MOST}")
         versions = list(services[service].deployments())
         if version is None and len(versions) > 1:
-            raise MeshsimError(f"{service} has versions {', '.join(versions)}; say which")
+            raise MeshsimError(
+                f"{service} has versions {', '.join(versions)}; say which, as with --of {versions[0]}"
+            )
         if version is not None and version not in versions:
-            raise MeshsimError(f"{service} has no version {version!r}")
+            known = "it has no versions" if versions == [""] else suggestion(str(version), versions)
+            raise MeshsimError(f"{service} has no version {version!r}; {known}")
         self._scalings += 1
         self.scaling[self._scalings] = order
         order.waits = f"{service} has not got {wanted} replicas that are ready"
@@ -288,6 +301,16 @@ class ControlPlane(Role):
 REPLICAS_MOST = 1000
 """Of a service: each is two processes."""
 PUSHES_SHOWN = 20
+
+
+class TakeOver(Event):
+    """The first act of a process that follows another, after the events that were due before."""
+
+    def __init__(self, role: ControlPlane) -> None:
+        self.role = role
+
+    def fire(self, step: int, now: float) -> None:
+        self.role.take_over(now)
 
 
 class ScriptedChange(Change):

@@ -201,8 +201,11 @@ def own_proxy(
     folder: Path,
     addresses: dict[str, list[str | int]] | None = None,
     app: list[str | int] | None = None,
+    *,
+    log: bool = True,
+    **spec: object,
 ) -> Iterator[tuple[dict[str, Any], int]]:
-    """One of our proxies, started as the launcher starts it: its ports, and its pid."""
+    """One of our proxies, started as the launcher starts it: its ports, and its pid. `spec` says more."""
     folder.mkdir(parents=True, exist_ok=True)
     child = subprocess.Popen(
         [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -230,8 +233,9 @@ def own_proxy(
                 "seed": 1,
                 "host": "127.0.0.1",
                 "keep": False,
-                "access_log": str(folder / "access.log"),
+                "access_log": str(folder / "access.log") if log else None,
                 "context": "x-meshsim",
+                **spec,
             }
         )
         ports = hear("listening")

@@ -17,7 +17,7 @@ from meshsim.lab import steer
 from meshsim.lab.live import run_live
 from meshsim.live import folders
 from meshsim.live.launch import LiveMesh, Options
-from meshsim.scenario import loads
+from meshsim.scenario import load, loads
 from tests.live.processes import gone, traces
 
 HEAD = """
@@ -38,7 +38,7 @@ def scenario(more="", duration="3s", drain="500ms", mesh="", name="controlled"):
     return loads(HEAD.format(name=name, duration=duration, drain=drain, mesh=mesh) + more)
 
 
-def run(chosen, meanwhile=None):
+def run(chosen, meanwhile=None, proxy="meshsim"):
     """(status, flag) of the requests, counted, and the run; `meanwhile` runs in a thread while it lasts."""
     thread = []
 
@@ -47,7 +47,7 @@ def run(chosen, meanwhile=None):
             thread.append(threading.Thread(target=meanwhile, args=(mesh,)))
             thread[0].start()
 
-    found = run_live(chosen, ready=ready)
+    found = run_live(chosen, ready=ready, proxy=proxy)
     for each in thread:
         each.join(20.0)
     requests = found.records[0].requests
@@ -60,10 +60,10 @@ def status_of(mesh):
 
 
 @contextmanager
-def serving(chosen):
+def serving(chosen, proxy="meshsim"):
     """A mesh without load that is watched in a thread; what ends it is raised."""
     ended, errors = threading.Event(), []
-    with LiveMesh(chosen, 1, Options(load=False)) as mesh:
+    with LiveMesh(chosen, 1, Options(proxy, load=False)) as mesh:
         mesh.launch()
         mesh.start()
 
@@ -164,7 +164,7 @@ def test_live_set_and_scale_return_when_all_is_in_force():
 
 
 def test_what_can_not_be_set_is_refused_in_words_and_nothing_changes():
-    chosen = scenario(name="refusing")
+    chosen = load(scenario(name="refusing"), ["services.front.versions={v1: {}, v2: {}}"])
     with serving(chosen) as mesh:
         for settings, words in [
             ({"policies.cart.timeout": "-3"}, "not a valid duration"),
@@ -177,14 +177,16 @@ def test_what_can_not_be_set_is_refused_in_words_and_nothing_changes():
             with pytest.raises(MeshsimError, match=words):
                 steer.set_live(settings, mesh="refusing")
         for order, words in [
-            (("nobody", 3), "no service"),
+            (("crat", 3), "no service 'crat'; did you mean cart"),
+            (("front", 3), "front has versions v1, v2; say which, as with --of v1"),
             (("cart", -1), "number"),
             (("cart", 10_000), "number"),
         ]:
             with pytest.raises(MeshsimError, match=words):
                 steer.scale_live(*order, mesh="refusing")
-        with pytest.raises(MeshsimError, match="no version"):
-            steer.scale_live("cart", 3, version="v9", mesh="refusing")
+        for service, words in [("cart", "it has no versions"), ("front", "write v1 or v2")]:
+            with pytest.raises(MeshsimError, match=f"{service} has no version 'nine'; {words}"):
+                steer.scale_live(service, 3, version="nine", mesh="refusing")
         with pytest.raises(MeshsimError, match=r"no mesh of yours is called .*refusing at http"):
             steer.set_live({"a": 1}, mesh="another")
         assert status_of(mesh)["version"] == 0

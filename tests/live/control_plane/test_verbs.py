@@ -54,8 +54,8 @@ def test_where_it_is_not_in_force_is_said_with_exit_code_1(asked):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["set", "policies.cart.timeout"], "has no ="),
-        (["set", "policies.cart.timeout={"], "--set"),
+        (["set", "policies.cart.timeout"], "meshsim: 'policies.cart.timeout' has no ="),
+        (["set", "policies.cart.timeout={"], "meshsim: policies.cart.timeout"),
         (
             ["set", "a=1", "--mesh", "other"],
             "no mesh of yours is called 'other', or has that URL; there are shop",

@@ -167,8 +167,26 @@ def test_a_kernel_that_does_not_know_the_rules(tmp_path: Path) -> None:
         "--intercept: nft's rules are refused: Error: Could not process rule: No such file or directory;"
         f" {words.RULES}"
     )
+    nft.write_text(f"#!/bin/sh\necho {'x' * 5000} >&2; exit 1\n")
+    with wanted("cart") as known, pytest.raises(MeshsimError) as caught:
+        make(Wanted(known.hosts, known.names, str(nft)))
+    assert len(str(caught.value)) < network.WORDS + 200
     with wanted("cart") as known, pytest.raises(MeshsimError, match=r"nft can't be run: .*reinstall"):
         make(Wanted(known.hosts, known.names, str(tmp_path / "none")))
+
+
+@able
+def test_an_nft_that_does_not_end_is_told_and_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "LIMIT", 0.2)
+    nft, known_by = tmp_path / "nft", tmp_path / "pid"
+    nft.write_text(f"#!/bin/sh\necho $$ > {known_by}\nexec sleep 600\n")
+    nft.chmod(0o755)
+    with wanted("cart") as known, pytest.raises(MeshsimError) as caught:
+        make(Wanted(known.hosts, known.names, str(nft)))
+    assert str(caught.value).startswith(
+        f"--intercept: {nft} has not ended after 0.2 s; see whether nft list ruleset"
+    )
+    assert not Path(f"/proc/{known_by.read_text().strip()}").exists()
 
 
 def test_what_is_refused_before_anything_is_started(monkeypatch: pytest.MonkeyPatch) -> None:

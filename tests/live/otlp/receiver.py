@@ -75,7 +75,7 @@ class Receiver:
         self._server.server_close()
 
     def serve(self, request: BaseHTTPRequestHandler) -> None:
-        data = request.rfile.read(int(request.headers["content-length"]))
+        data = body_of(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         time.sleep(self.delay)
         with self._lock:
@@ -100,6 +100,18 @@ class Receiver:
             answer.partial_success.rejected_spans = self.reject
             answer.partial_success.error_message = "too old"
         return answer.SerializeToString() if self.body is None else self.body
+
+
+def body_of(request: BaseHTTPRequestHandler) -> bytes:
+    """All of it, whether its length is told before or chunk by chunk."""
+    if "content-length" in request.headers:
+        return request.rfile.read(int(request.headers["content-length"]))
+    chunks = []
+    while size := int(request.rfile.readline(), 16):
+        chunks.append(request.rfile.read(size))
+        request.rfile.readline()
+    request.rfile.readline()
+    return b"".join(chunks)
 
 
 def unpack(message: ExportTraceServiceRequest) -> list[Seen]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import meshsim
-from meshsim.errors import MeshsimError
 from meshsim.interop.otlp import sender
 from meshsim.lab.live import run_live
 from meshsim.scenario import loads
@@ -100,11 +99,6 @@ def test_a_receiver_that_comes_later_gets_all() -> None:
     assert run.summary["traces"]["retries"] > 0
     assert wrong_trees(receiver.spans) == []
     assert {span.id for span in receiver.spans} == set(run.spans["span_id"])
-
-
-def test_envoys_spans_are_refused_by_name() -> None:
-    with pytest.raises(MeshsimError, match="an Envoy's spans are not collected; use --proxy meshsim"):
-        run_live(loads(TEXT, overrides=LIVE), proxy="envoy", otlp="http://127.0.0.1:4318")
 
 
 PROGRAM = """

@@ -27,7 +27,7 @@ GATEWAY = {
 }
 OURS = Context(0xFF, 1.25, True, False, 3)
 FIRST = derive(OURS.key, 1)  # the second try's key
-TRACE = Trace(5, FIRST, False)
+TRACE = Trace(0, 5, FIRST, False)
 
 
 def sent_by_a_sidecar(context: Context = OURS) -> dict[str, str]:
@@ -82,7 +82,7 @@ async def test_each_call_of_a_program_has_the_key_of_its_step(forwards: Callable
         assert (context.start, context.extra, context.priority) == (1.25, True, 3)
         trace = parse_trace(call.get("traceparent") or b"")
         assert trace is not None
-        assert (trace.trace, trace.parent) == (5, attempt_key(context, b"1")[0])
+        assert (trace.root, trace.parent) == (5, attempt_key(context, b"1")[0])
 
 
 @live
@@ -139,19 +139,19 @@ def test_a_program_goes_on_with_what_its_caller_has_given_up() -> None:
     table = Pairing()
     one = serving(table, 1)
     table.end(one, answered=False)
-    assert table.find(Trace(9, server_span(1), False), "", b"") is one
-    assert table.find(Trace(9, 77, False), "a", b"") is one
+    assert table.find(Trace(0, 9, server_span(1), False), "", b"") is one
+    assert table.find(Trace(0, 9, 77, False), "a", b"") is one
     assert table.find(None, "", b"r") is one
 
 
 def test_of_two_attempts_of_one_trace_only_the_parent_tells_which() -> None:
     table = Pairing()
     one, two = serving(table, 1), serving(table, 2)
-    assert table.find(Trace(9, server_span(2), False), "a", b"r") is two
-    assert table.find(Trace(9, 77, False), "a", b"r") is None
+    assert table.find(Trace(0, 9, server_span(2), False), "a", b"r") is two
+    assert table.find(Trace(0, 9, 77, False), "a", b"r") is None
     table.end(two, answered=True)
-    assert table.find(Trace(9, 77, False), "a", b"r") is one
-    assert table.find(Trace(9, server_span(2), False), "a", b"r") is two  # work after the answer
+    assert table.find(Trace(0, 9, 77, False), "a", b"r") is one
+    assert table.find(Trace(0, 9, server_span(2), False), "a", b"r") is two  # work after the answer
 
 
 def test_what_is_over_is_forgotten_in_time() -> None:
