@@ -31,7 +31,7 @@ Intercept = Annotated[
     Option(
         "--intercept",
         help="Linux: each replica in a network namespace of its own, where its calls go to its sidecar by"
-        " themselves: no HTTP_PROXY, no URL variables. Needs nft, but not root.",
+        " themselves: no HTTP_PROXY, no URL variables. Needs Linux, but not root.",
     ),
 ]
 Certificates = Annotated[
@@ -70,10 +70,9 @@ def live(
     """Run a scenario for real, on this machine.
 
     Each replica is a process, and beside it a proxy that applies the policies. The results are those of run.
-    With --json the first line says where everybody listens. live set and live scale change a running mesh.
+    With --json the first line says where everybody listens. meshsim live set and live scale change a mesh.
 
-    Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one aborts.
-    However it ends, no process, port or file is left.
+    Ctrl-C or SIGTERM ends it early, and keeps what was measured, marked partial. A second one aborts.
     """
     with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
