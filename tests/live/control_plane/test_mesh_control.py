@@ -142,6 +142,16 @@ events:
     assert found.summary["certificates"]["refused"] > 0
 
 
+def test_live_set_says_that_an_outage_of_the_scenario_keeps_it_from_being_in_force():
+    events = "events: [{at: 0s, component: control_plane, down: true}]"
+    with serving(scenario(events, name="out")) as mesh:
+        while not status_of(mesh)["down"]:
+            time.sleep(0.01)
+        found = steer.set_live({"policies.cart.timeout": "300ms"}, mesh="out", timeout=0.3)
+        why = "it has version 0: an event of the scenario has the control plane down"
+        assert found.missing == dict.fromkeys(mesh.listeners, why)
+
+
 def test_live_set_and_scale_return_when_all_is_in_force():
     with serving(scenario(mesh=MTLS, name="steered")) as mesh:
         found = steer.set_live({"policies.cart.timeout": "300ms"}, mesh="steered")
