@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 NANO = 1_000_000_000
 FORMS = {"protobuf": "pb", "json": "json"}
 """Of exported files, and how their names end."""
+GIVE = "give the folder of run --out or live --out"
 
 
 def sender_to(url: str, patience: float | None = None) -> Sender:
@@ -219,14 +220,17 @@ def read_spans(folder: Path) -> tuple[Scenario, Table, str, float]:
     spans, summary = folder / "spans.parquet", folder / "summary.json"
     try:
         numbers = json.loads(summary.read_text(encoding="utf-8"))
+        saved = spans.stat().st_mtime
         found = pq.read_table(spans)
         table = {name: found.column(name).to_numpy(zero_copy_only=False) for name in found.column_names}
-        saved, engine = spans.stat().st_mtime, str(numbers["engine"])
+        engine = str(numbers["engine"])
         known = (numbers.get("traces") or numbers.get("live") or {}).get("began")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except OSError as error:
         raise MeshsimError(
-            f"{folder} holds no spans of a run ({error}); give the folder of run --out or live --out"
+            f"can't read {error.filename or folder}: {error.strerror or error}; {GIVE}"
         ) from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise MeshsimError(f"{folder} holds no spans of a run ({error}); {GIVE}") from error
     if missing := [name for name in (*COLUMNS, "replication") if name not in table]:
         raise MeshsimError(f"{spans} has no column {missing[0]}: an older meshsim wrote it; run it again")
     if not len(table["span_id"]):

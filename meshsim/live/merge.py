@@ -208,7 +208,7 @@ def _certificate_rows(rows: Mapping[str, NDArray[Any]]) -> Iterable[tuple[float,
 
 
 def pushes(parts: Parts, end: float) -> list[Push]:
-    """What became of each push by the end; those of a control plane that was killed are not known."""
+    """What became of each push by the end."""
     table = gather(parts, "control_plane", "pushes", PUSHES, "begun")
     arrivals = gather(parts, "control_plane", "arrivals", {"time": "f8", "push": "i8"}, "time")
     found = []

@@ -25,6 +25,10 @@ class TraceExport(Result):
     problems: dict[str, int]
     interrupted: bool
 
+    def outcome(self) -> str:
+        """How many were taken, and by whom."""
+        return f"Sent {self.sent:,} spans to {self.url}"
+
     def words(self) -> list[str]:
         """What a reader must know: nothing if all were taken."""
         if not (self.rejected or self.dropped):

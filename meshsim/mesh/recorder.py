@@ -37,7 +37,7 @@ class Recorder:
         self, row: int, route: int, request_start: float, start: float, status: int, flags: int, host: int,
         now: float,
     ) -> None:  # fmt: skip
-        """A call has its answer, made by replica `host` (-1: a proxy); status -1 for one that was cancelled."""
+        """A call has its answer, by replica `host` (-1: a proxy); status -1: it was cancelled."""
 
     def attempt(
         self, route: int, replica: int, kind: int, extra: bool, request_start: float, now: float

@@ -98,8 +98,9 @@ def handed_over(said: bytes, log: Path) -> dict[str, np.ndarray]:
     incoming, outgoing = os.pipe()
     os.write(outgoing, said)
     os.close(outgoing)
-    member.converse(incoming, -1, events)
+    member.converse(incoming, os.open(os.devnull, os.O_WRONLY), events)
     _, message = events.get(timeout=10.0)
+    member.hang_up()
     if "rows" not in message:
         raise MeshsimError(message.get("error", "it ended"))
     return member.rows(message["rows"])

@@ -108,10 +108,11 @@ def heard(said: bytes, log: Path) -> tuple[Member, list[dict[str, Any]]]:
     incoming, outgoing = os.pipe()
     os.write(outgoing, said)
     os.close(outgoing)
-    member.converse(incoming, -1, events)
+    member.converse(incoming, os.open(os.devnull, os.O_WRONLY), events)
     messages = [events.get(timeout=10.0)[1]]
     while "ended" not in messages[-1]:
         messages.append(events.get(timeout=10.0)[1])
+    member.hang_up()
     return member, messages
 
 

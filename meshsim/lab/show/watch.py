@@ -93,11 +93,13 @@ def headline(mesh: LiveMesh) -> str:
     scenario = mesh.scenario
     name = escape(scenario.name or "mesh")
     if not mesh.options.load:
-        return f"[bold]{name}[/] serves, for {max(0.0, mesh.now):.0f} s so far; Ctrl-C ends it"
-    if mesh.now <= scenario.duration:
+        said = f"[bold]{name}[/] serves, for {max(0.0, mesh.now):.0f} s so far; Ctrl-C ends it"
+    elif mesh.now <= scenario.duration:
         far = f"{max(0.0, mesh.now):.0f} s of {scenario.duration:g} s"
-        return f"[bold]{name}[/] {far}; control plane: {escape(mesh.control.url)}; Ctrl-C ends it early"
-    return f"[bold]{name}[/] {mesh.now:.0f} s; the load has ended; requests in flight are completing"
+        said = f"[bold]{name}[/] {far}; control plane: {escape(mesh.control.url)}; Ctrl-C ends it early"
+    else:
+        said = f"[bold]{name}[/] {mesh.now:.0f} s; the load has ended; requests in flight are completing"
+    return f"{said}\n{mesh.control.remark}" if mesh.control.remark else said
 
 
 class Lines:

@@ -24,18 +24,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o600)
-        data = path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.ftruncate(self._file, len(whole))
+        whole, self.facts = read(path)
+        os.ftruncate(self._file, whole)
         self._owed = b""
-        self.facts: list[Message] = []
-        for line in whole.splitlines():
-            text = line[9:]
-            if line[:9] == _mark(text):
-                self.facts.append(json.loads(text))
-            else:
-                trouble("a line of the control plane's journal is damaged, and what it said is lost")
 
     def add(self, fact: Message) -> None:
         """Writes down one more."""
@@ -54,6 +45,20 @@ class Journal:
     def close(self) -> None:
         """Nothing is written any more."""
         os.close(self._file)
+
+
+def read(path: Path) -> tuple[int, list[Message]]:
+    """How many bytes of a journal are whole lines, and the facts in them."""
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    facts: list[Message] = []
+    for line in whole.splitlines():
+        text = line[9:]
+        if line[:9] == _mark(text):
+            facts.append(json.loads(text))
+        else:
+            trouble("a line of the control plane's journal is damaged, and what it said is lost")
+    return len(whole), facts
 
 
 def _mark(text: bytes) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from meshsim.live import Message
 from meshsim.live.control.journal import Journal
+from meshsim.live.control.ledger import Ledger
 from meshsim.live.control.messages import Endpoint, Endpoints, Update
 from meshsim.mesh.control_plane import ControlPlane, Push
 from meshsim.scenario.keys import push
@@ -27,6 +28,7 @@ class Memory(Publisher):
         places: where each replica is, or was, by number.
         present: of each service, the numbers of those that are endpoints now.
         done: numbers of the scenario's events that have set what they set.
+        earlier: numbers of the versions that processes before this one have made.
     """
 
     def __init__(self, scenario: Scenario, journal: Journal) -> None:
@@ -34,8 +36,9 @@ class Memory(Publisher):
         self.places: dict[int, Endpoint] = {}
         self.present: dict[str, tuple[int, ...]] = Topology(scenario).endpoints_at_start
         self.done: set[int] = set()
+        self.ledger = Ledger(journal.facts)
+        self._plane: ControlPlane | None = None  # while there is none, what is published is written down
         self._refused: list[Refused] = []
-        self._known = True  # what is published is written down already
         self._config: tuple[int, Mapping[str, Any]] = -1, {}  # the last that was made, and of which version
         self._applied: list[Event] = []  # by time
         super().__init__(scenario, lambda: self.present)
@@ -45,19 +48,27 @@ class Memory(Publisher):
             elif "event" in fact:
                 self.done.add(fact["event"])
                 self._apply(scenario.events[fact["event"]])
-        newest = max(journal.found("version"), default=0)
-        for version in range(1, newest + 1):
-            super().publish(version)
-        self._known = False
+        for made in self.ledger.pushes[1:]:
+            super().publish(made.version)
 
     def resume(self, plane: ControlPlane) -> None:
         """Has a new control plane go on with the version of the one before it."""
-        plane.pushes += [Push(version, 0.0, 0.0) for version in range(1, len(self.versions))]
+        plane.pushes = self.ledger.pushes
         plane.version = len(self.versions) - 1
+        self._plane = plane
+
+    def skip(self, plane: ControlPlane, version: int, now: float) -> None:
+        """Goes on behind a version that is not known any more, as the journal was damaged."""
+        self.journal.add({"version": version, "changed": now, "begun": now})
+        for number in range(len(self.versions), version + 1):
+            plane.pushes.append(Push(number, now, now))
+            super().publish(number)
+        plane.version = version
 
     def publish(self, version: int) -> None:
-        if version and not self._known:
-            self.journal.add({"version": version})
+        if self._plane is not None:
+            push = self._plane.pushes[version]
+            self.journal.add({"version": version, "changed": push.changed, "begun": push.begun})
         super().publish(version)
 
     def set(self, number: int) -> None:

@@ -183,7 +183,7 @@ class Plane:
         })  # fmt: skip
         self.plane = control_plane(Topology(SCENARIO), self.clock, self.memory)
         self.memory.resume(self.plane)
-        self.streams = Streams(self.clock, self.plane, self.make)
+        self.streams = Streams(self.clock, self.plane, self.make, self.memory.journal.add)
         self.follower = self.streams.add("front/0", 1, hashed("secret"))
         self.follower.subscription = self.plane.subscribe(self.follower, 7, connected=True)
 
@@ -280,7 +280,7 @@ async def test_a_journal_gives_all_to_the_next_process_and_half_a_line_is_nothin
         assert again.plane.version == 3
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
     lines = (tmp_path / "journal").read_bytes().splitlines()
-    assert json.loads(lines[-1][9:]) == {"version": 3}
+    assert json.loads(lines[-1][9:]) == {"version": 3, "changed": 1.0, "begun": 1.0}
 
 
 def test_a_damaged_line_of_a_journal_is_left_out_and_told(tmp_path):
