@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import app, example, reporting_errors, say, stopping
+from meshsim.cli.app import INTERRUPTED, app, example, reporting_errors, say, show, stopping
 from meshsim.cli.run import Out, present_run, run_code
 from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
+    from meshsim.lab.show.watch import Dashboard, Lines
     from meshsim.live.launch import LiveMesh
     from meshsim.measure.traces import TraceExport
 
@@ -69,10 +70,9 @@ def live(
     """Run a scenario for real, on this machine.
 
     Each replica is a process, and beside it a proxy that applies the policies. The results are those of run.
-    With --json the first line says where everybody listens. live set and live scale change a running mesh.
+    With --json the first line says where everybody listens. meshsim live set and live scale change a mesh.
 
-    Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one aborts.
-    However it ends, no process, port or file is left.
+    Ctrl-C or SIGTERM ends it early, and keeps what was measured, marked partial. A second one aborts.
     """
     with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
@@ -91,8 +91,7 @@ def live(
             if as_json:
                 print(json.dumps(message), flush=True)
             elif no_load and shown is not None:
-                shown.clear()
-                _show(message)
+                _show(message, shown)
 
         common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or (), "otlp": otlp}
         common |= {"access_log": access_log, "host": host, "intercept": intercept, "ready": ready}
@@ -113,14 +112,17 @@ def _tell(sent: TraceExport | None, as_json: bool) -> int:
     """Says what became of the spans of a mesh that only served; how the verb ends."""
     if sent is not None and as_json:
         print(json.dumps({"traces": sent.as_dict()}), flush=True)
+    elif sent is not None:
+        show(sent.outcome())
     for words in [] if sent is None else sent.words():
         say(words)
-    return 0
+    return INTERRUPTED if sent is not None and sent.interrupted else 0
 
 
-def _show(message: dict[str, Any]) -> None:
+def _show(message: dict[str, Any], shown: Dashboard | Lines) -> None:
     from meshsim.lab.show import terminal, watch  # noqa: PLC0415
 
+    shown.clear()
     out = terminal.console()
     for service, url in message["entry"].items():
         out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from meshsim.errors import MeshsimError, shown
 from meshsim.live import Message
+from meshsim.live.control.orders import TIMEOUT_MOST
 from meshsim.live.folders import notes
 from meshsim.measure.result import Result
 from meshsim.scenario.document import parse_value
@@ -118,6 +119,8 @@ def scale_live(
 
 def _order(mesh: Mesh, page: str, order: Message, timeout: float) -> Steered:
     """Asks the control plane, again if it dies meanwhile: what is asked for twice is the same."""
+    if not 0 < timeout <= TIMEOUT_MOST:
+        raise MeshsimError(f"timeout: {timeout:g} is not from 0 to {TIMEOUT_MOST:g} s; wait again if need be")
     deadline = time.monotonic() + timeout
     while True:
         left = deadline - time.monotonic()

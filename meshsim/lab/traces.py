@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
+from meshsim.lab.jobs.interrupt import orderly
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import TraceReceiver
 from meshsim.measure.spans import COLUMNS, ROW_BYTES, Spans, span_rows
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 NANO = 1_000_000_000
 FORMS = {"protobuf": "pb", "json": "json"}
 """Of exported files, and how their names end."""
+GIVE = "give the folder of run --out or live --out"
 
 
 def sender_to(url: str, patience: float | None = None) -> Sender:
@@ -78,17 +79,16 @@ def messages(rows: Sequence[Mapping[str, Any]], encode: Encoder) -> Iterator[tup
 
 def send_table(sender: Sender, table: Table, scenario: Scenario, engine: str, began: float) -> TraceExport:
     """Sends a table of spans; Ctrl-C ends it, and what is left then is counted as dropped."""
-    rows = rows_of(table)
-    encode = encoder(scenario, engine, began)
-    left = len(rows)
-    try:
-        for message, count in messages(rows, encode):
-            sender.send(message, count)
-            left -= count
-    except KeyboardInterrupt:
-        sender.drop(left, "interrupted")
-    finally:
-        sender.close()
+    left = len(table["span_id"])
+    with orderly():
+        try:
+            for message, count in messages(rows_of(table), encoder(scenario, engine, began)):
+                sender.send(message, count)
+                left -= count
+        except KeyboardInterrupt:
+            sender.interrupt(left)
+        finally:
+            sender.close()
     return sender.report(began)
 
 
@@ -135,11 +135,10 @@ class LiveTraces:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self._stream is not None:
-            with contextlib.suppress(KeyboardInterrupt):  # which ends the wait
-                if kind is None:
-                    self._stream.close()
-                else:
-                    self._stream.close(0.0)
+            if kind is None:
+                self._stream.close()
+            else:
+                self._stream.close(0.0)
 
     def follow(self, mesh: LiveMesh) -> None:
         """Scenario time of this mesh has begun."""
@@ -221,14 +220,17 @@ def read_spans(folder: Path) -> tuple[Scenario, Table, str, float]:
     spans, summary = folder / "spans.parquet", folder / "summary.json"
     try:
         numbers = json.loads(summary.read_text(encoding="utf-8"))
+        saved = spans.stat().st_mtime
         found = pq.read_table(spans)
         table = {name: found.column(name).to_numpy(zero_copy_only=False) for name in found.column_names}
-        saved, engine = spans.stat().st_mtime, str(numbers["engine"])
+        engine = str(numbers["engine"])
         known = (numbers.get("traces") or numbers.get("live") or {}).get("began")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except OSError as error:
         raise MeshsimError(
-            f"{folder} holds no spans of a run ({error}); give the folder of run --out or live --out"
+            f"can't read {error.filename or folder}: {error.strerror or error}; {GIVE}"
         ) from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise MeshsimError(f"{folder} holds no spans of a run ({error}); {GIVE}") from error
     if missing := [name for name in (*COLUMNS, "replication") if name not in table]:
         raise MeshsimError(f"{spans} has no column {missing[0]}: an older meshsim wrote it; run it again")
     if not len(table["span_id"]):

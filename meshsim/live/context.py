@@ -141,11 +141,6 @@ def key_hex(half: Key, key: Key) -> str:
     return trace_hex(half, key or 1)
 
 
-def half_of(trace: str) -> Key:
-    """The upper half of a trace's id, of its 32 hex."""
-    return int(trace[:16], 16)
-
-
 def traceparent(trace: str, parent: Key, sampled: bool) -> bytes:
     """The value of ``traceparent``; `trace` is as `trace_hex` writes it. See `Trace`."""
     return f"00-{trace}-{parent:016x}-0{1 if sampled else 0}".encode()

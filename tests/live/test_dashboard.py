@@ -112,7 +112,11 @@ promtool = pytest.mark.skipif(
 
 
 def check(*arguments: str) -> None:
-    found = subprocess.run(["promtool", "check", *arguments], capture_output=True, check=False, text=True)
+    promtool_does("check", *arguments)
+
+
+def promtool_does(*arguments: str) -> None:
+    found = subprocess.run(["promtool", *arguments], capture_output=True, check=False, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
 
 
@@ -138,6 +142,40 @@ def test_promtool_reads_the_configurations(tmp_path: Path) -> None:
         file = tmp_path / f"{number}.yml"
         file.write_text(configuration(source), encoding="utf-8")
         check("config", "--lint=none", str(file))
+
+
+@promtool
+def test_what_has_not_happened_is_shown_as_0(tmp_path: Path) -> None:
+    """A graph without lines says that there are no data, and so that something is broken."""
+    sides = {
+        "source": '{destination_workload="b", source_workload="a"}',
+        "destination": '{destination_workload="b"}',
+    }
+    labels = 'source_workload="a",destination_workload="b",response_code="200",response_flags="-"'
+    asked = {
+        panel.title: panel.targets[0][0]
+        for row in ("By edge", "Resilience", "Security")
+        for panel in dashboard.ROWS[row]
+        if panel.title.startswith(("Errors", "Refused", "Denied", "Share"))
+    }
+    tests = [
+        {
+            "expr": re.sub(r"\$__rate_interval", "1m", expression).replace("$service", ".*"),
+            "eval_time": "5m",
+            "exp_samples": [
+                {"labels": sides["source" if "source" in expression else "destination"], "value": 0}
+            ],
+        }
+        for expression in asked.values()
+    ]
+    series = [
+        {"series": f'istio_requests_total{{reporter="{side}",{labels}}}', "values": "0+60x10"}
+        for side in sides
+    ]
+    assert len(tests) == 4
+    group = {"interval": "30s", "input_series": series, "promql_expr_test": tests}
+    (tmp_path / "tests.json").write_text(json.dumps({"tests": [group]}), encoding="utf-8")
+    promtool_does("test", "rules", str(tmp_path / "tests.json"))
 
 
 # ---- a run over time ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from meshsim.live import Message
 from meshsim.live.control.journal import Journal
 from meshsim.live.control.ledger import Ledger
 from meshsim.live.control.messages import Endpoint, Endpoints, Update
-from meshsim.mesh.control_plane import ControlPlane
+from meshsim.mesh.control_plane import ControlPlane, Push
 from meshsim.scenario.keys import push
 from meshsim.scenario.model import Event, Scenario
 from meshsim.scenario.push import Publisher
@@ -28,6 +28,7 @@ class Memory(Publisher):
         places: where each replica is, or was, by number.
         present: of each service, the numbers of those that are endpoints now.
         done: numbers of the scenario's events that have set what they set.
+        earlier: numbers of the versions that processes before this one have made.
     """
 
     def __init__(self, scenario: Scenario, journal: Journal) -> None:
@@ -55,6 +56,14 @@ class Memory(Publisher):
         plane.pushes = self.ledger.pushes
         plane.version = len(self.versions) - 1
         self._plane = plane
+
+    def skip(self, plane: ControlPlane, version: int, now: float) -> None:
+        """Goes on behind a version that is not known any more, as the journal was damaged."""
+        self.journal.add({"version": version, "changed": now, "begun": now})
+        for number in range(len(self.versions), version + 1):
+            plane.pushes.append(Push(number, now, now))
+            super().publish(number)
+        plane.version = version
 
     def publish(self, version: int) -> None:
         if self._plane is not None:

@@ -167,6 +167,12 @@ class Orders:
         for order, message in early:
             order.begin(message)
 
+    def postpone(self, version: int) -> None:
+        """What is wanted by now comes with this version."""
+        for order in self.open:
+            if order.version is not None:
+                order.version = version
+
     def noted(self) -> None:
         """Some proxy has answered, or has come or gone."""
         for order in list(self.open):

@@ -23,6 +23,10 @@ SAID_BYTES = 64 << 10
 """Of what a proxy says, at most."""
 STRANGERS = 1024
 """Streams of which nobody has said yet whose they are; the oldest goes if there are more."""
+FORGOTTEN = 10_000
+"""So many versions at most a proxy can be ahead, of a control plane whose journal is not whole."""
+
+NOT_MADE = "it has a version that was not made"
 
 Make = Callable[["Follower", int, int, str], Update]
 """Makes the update of a version, and a part, for a proxy; the last is its nonce."""
@@ -71,7 +75,7 @@ class Follower(Subscriber):
         if version is None:
             raise MessageError("it answers what it was not sent")
         if newest > self.streams.plane.version:
-            raise MessageError("it has a version that was not made")
+            raise MessageError(NOT_MADE)
         self.knows = max(self.knows, newest)
         if good:
             self.acked = max(self.acked, newest)
@@ -96,7 +100,10 @@ class Follower(Subscriber):
         """Why it has not taken a version."""
         if self.nack is not None and self.refuses(version):
             return f"it refuses version {self.nack[0]}: {self.nack[1]}"
-        return "it is not connected" if self.stream is None else f"it has version {self.acked}"
+        if self.stream is None:
+            return "it is not connected"
+        down = ": an event of the scenario has the control plane down" if self.streams.plane.downs else ""
+        return f"it has version {self.acked}{down}"
 
 
 @final
@@ -107,6 +114,7 @@ class Streams(Listener):
         followers: by name of the proxy.
         refused: streams that were ended, by reason.
         noted: is called whenever a proxy has answered, or has come or gone.
+        behind: is called with the version of a proxy that is ahead of the control plane.
     """
 
     def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make, keep: Keep) -> None:
@@ -117,6 +125,7 @@ class Streams(Listener):
         self.followers: dict[str, Follower] = {}
         self.refused: Counter[str] = Counter()
         self.noted: Callable[[], None] = lambda: None
+        self.behind: Callable[[int], None] = lambda version: None
         self._tokens: dict[str, str] = {}
         self._known: dict[Lines, Follower] = {}
         self._strangers: dict[Lines, None] = {}
@@ -168,8 +177,11 @@ class Streams(Listener):
         if self._tokens.get(hashed(hello.token)) != hello.proxy:
             raise MessageError("an unknown token")
         follower = self.followers[hello.proxy]
+        if hello.version > self.plane.version + FORGOTTEN:
+            raise MessageError(NOT_MADE)
         if hello.version > self.plane.version:
-            trouble("a proxy has a version that this control plane has not made")
+            trouble("a proxy has a version that the control plane does not know; it goes on behind that")
+            self.behind(hello.version)
         self._strangers.pop(stream, None)
         if follower.stream is not None:  # its end has not been noticed yet
             before = follower.stream

@@ -123,7 +123,8 @@ class AccessLog:
     def refused(self, reason: str, transport: asyncio.Transport | None) -> None:
         """A line of a connection that was refused before a request came on it."""
         self._write(
-            f'{{"start_time":"{self._time(time.time())}","response_code":0,"response_flags":"-",{of_downstream(transport, "")},'
+            f'{{"start_time":"{self._time(time.time())}","response_code":0,"response_flags":"-",'
+            f"{of_downstream(transport, '')},"
             f'"downstream_transport_failure_reason":"TLS_error:_{reason}"}}\n'
         )
 

@@ -11,7 +11,6 @@ from meshsim.live.context import (
     REQUEST_ID,
     TRACEPARENT,
     attempt_key,
-    half_of,
     key_hex,
     parse_context,
     parse_trace,
@@ -151,8 +150,7 @@ class Listener(Handler):
                 value_sent = context.header()
                 if trace is None or text != found.trace:  # else it is the program's own span
                     parent = found.span
-                text, root = found.trace, found.root
-                half = half_of(text)
+                text, half, root = found.trace, found.half, found.root
         if not text:
             root = context.key
             text = key_hex(self.half, root)
@@ -164,8 +162,11 @@ class Listener(Handler):
         if self.inbound and pairing is None and known and trace is not None and own == 0:
             return exchange  # all is there, and nothing that may not be
         shown = pairing is None  # a program gets to see no context
-        count = ATTEMPT_COUNT if self.inbound and known else b""  # an outsider's is none
-        head.headers = cleaned(head.headers, self.context_name if known and shown else b"", count)
+        head.headers = cleaned(
+            head.headers,
+            self.context_name if known and shown else b"",
+            ATTEMPT_COUNT if self.inbound and known else b"",  # an outsider's is none
+        )
         if shown and not known:
             head.headers.append((self.context_name, value_sent))
         if self.inbound:
@@ -184,7 +185,9 @@ class Listener(Handler):
         pairing = self.shared.pairing
         if pairing is not None:
             endpoint = exchange.route.endpoint
-            serving = Serving(key, number, context, exchange.trace, exchange.root, identity, endpoint)
+            serving = Serving(
+                key, number, context, exchange.trace, exchange.half, exchange.root, identity, endpoint
+            )
             exchange.serving = serving
             pairing.begin(serving)
             key = serving.span

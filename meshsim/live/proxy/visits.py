@@ -26,7 +26,10 @@ class ServerSpans:
         self, context: Context, count: bytes, half: Key, root: Key, endpoint: str, arrived: float,
         now: float, status: int, flags: int,
     ) -> None:  # fmt: skip
-        """Keeps the span of a request with this context and ``x-envoy-attempt-count``, and these halves of its trace's id."""
+        """Keeps the span of a request with this context and ``x-envoy-attempt-count``.
+
+        `half` and `root` are the halves of its trace's id.
+        """
         key, number = attempt_key(context, count)
         request = Request(-1, root, context.start, context.priority, sampled=True)
         request.half = half

@@ -23,6 +23,7 @@ from meshsim.live.control.orders import Order, Orders, changed
 from meshsim.live.control.pages import Pages
 from meshsim.live.control.server import Follower, Streams
 from meshsim.live.servers import Listening
+from meshsim.live.troubles import trouble
 from meshsim.live.wire import Handler
 from meshsim.measure.exposition import Metric
 from meshsim.measure.exposition import page as exposition
@@ -75,6 +76,7 @@ class ControlPlane(Role):
         self.target = self.plane.version  # the version that brings all changes until now
         self.orders = Orders(told["secret"], self._do, self.streams.followers.values)
         self.streams.noted = self._noted
+        self.streams.behind = self._catch_up
         self.change: tuple[int, int] | None = None  # of endpoints, the last; and the version that brings it
         self._begun = False
         self.following = Listening(Handler(), entrance=self._entrance(), serve=self.streams.protocol)
@@ -198,6 +200,13 @@ class ControlPlane(Role):
         self.target = self.plane.version + 1
         self.plane.changed(self.clock.now())
 
+    def _catch_up(self, version: int) -> None:
+        """A proxy has a version from before the journal was damaged: all get a newer one."""
+        now = self.clock.now()
+        self.memory.skip(self.plane, version, now)
+        self.take_over(now)
+        self.orders.postpone(self.target)
+
     def _make(self, follower: Follower, version: int, part: int, nonce: str) -> Update:
         return self.memory.update(version, part, nonce, self.calls[follower.name])
 
@@ -238,6 +247,8 @@ class ControlPlane(Role):
     def _scaled(self, order: Order, message: Message) -> None:
         """The cluster has as many as were wanted, or says why not."""
         if "error" in message:
+            if order.over:
+                trouble(message["error"])  # nobody else would hear of it
             order.refuse(400, message["error"])
             return
         order.more = {"replicas": message["replicas"]}

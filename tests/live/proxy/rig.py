@@ -220,7 +220,7 @@ class Push(Disruption):
         self.number = number
 
     def begin(self, now: float) -> None:
-        self.proxy.configured.configure(self.proxy.spec.scenario.policies_after(self.number), now)
+        self.proxy.configured.apply(self.proxy.spec.scenario.policies_after(self.number), now)
 
     def end(self, now: float) -> None:
         raise AssertionError("what is set stays set")

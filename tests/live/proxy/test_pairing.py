@@ -130,7 +130,7 @@ async def test_an_outsider_decides_nothing(id: str, listener: str) -> None:
 
 
 def serving(table: Pairing, key: int, trace: str = "a", request_id: bytes = b"r") -> pairing.Serving:
-    found = pairing.Serving(key, 0, OURS, trace, 1, request_id, "")
+    found = pairing.Serving(key, 0, OURS, trace, 0, 1, request_id, "")
     table.begin(found)
     return found
 
@@ -218,6 +218,14 @@ def test_every_start_is_read_as_it_was_config(start: float) -> None:
 )
 def test_a_traceparent_is_what_the_standard_says(value: bytes) -> None:
     assert parse_trace(value) is None
+
+
+@pytest.mark.parametrize("trace", ["f" * 32, "f" * 16 + "0" * 16, "0" * 15 + "1" + "8" + "0" * 15])
+def test_a_trace_id_is_kept_to_the_last_bit(trace: str) -> None:
+    value = f"00-{trace}-{'f' * 16}-01".encode()
+    found = parse_trace(value)
+    assert found is not None
+    assert found.header() == value
 
 
 @pytest.mark.parametrize("count", [b"+2", b" 2", b"2_0", b"\xd9\xa2", b"2" * 16, b"-2", b"0", b""])
