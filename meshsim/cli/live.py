@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import app, example, reporting_errors, say, show, stopping
+from meshsim.cli.app import INTERRUPTED, app, example, reporting_errors, say, show, stopping
 from meshsim.cli.run import Out, present_run, run_code
 from meshsim.errors import MeshsimError
 
@@ -70,10 +70,9 @@ def live(
     """Run a scenario for real, on this machine.
 
     Each replica is a process, and beside it a proxy that applies the policies. The results are those of run.
-    With --json the first line says where everybody listens. live set and live scale change a running mesh.
+    With --json the first line says where everybody listens. meshsim live set and live scale change a mesh.
 
-    Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one aborts.
-    However it ends, no process, port or file is left.
+    Ctrl-C or SIGTERM ends it early, and keeps what was measured, marked partial. A second one aborts.
     """
     with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
@@ -117,7 +116,7 @@ def _tell(sent: TraceExport | None, as_json: bool) -> int:
         show(sent.outcome())
     for words in [] if sent is None else sent.words():
         say(words)
-    return 0
+    return INTERRUPTED if sent is not None and sent.interrupted else 0
 
 
 def _show(message: dict[str, Any], shown: Dashboard | Lines) -> None:

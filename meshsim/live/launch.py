@@ -141,20 +141,13 @@ class LiveMesh:
         self._connect()
 
     def _chosen_proxies(self) -> Proxies:
-        host = self.options.host
         if self.options.proxy == "meshsim":
-            return MeshsimProxies(self.topology, host, self.fork)
+            return MeshsimProxies(self.topology, self.options.host, self.fork)
         if self.options.proxy == "envoy":
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
-            rest = (
-                self.options.access_log,
-                self._context,
-                lambda: self.topology,
-                self._hear_envoy,
-                self.options.receiver,
-            )
-            return Envoys(self.scenario, self.seed, host, self.keeper.folder / "envoy", *rest)
+            rest = self.keeper.folder / "envoy", self._context, lambda: self.topology, self._hear_envoy
+            return Envoys(self.scenario, self.seed, self.options, *rest)
         raise MeshsimError(f"no proxy {self.options.proxy!r}; choose meshsim or envoy")
 
     def _hear_envoy(self, member: Member, id_: str, message: Message) -> None:

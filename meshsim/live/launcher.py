@@ -43,6 +43,7 @@ class Launcher(Protocol):
     control: ControlProcess
     keeper: Keeper
     pods: PodPlan
+    troubles: dict[str, dict[str, int]]
 
     @property
     def proxies(self) -> Proxies:

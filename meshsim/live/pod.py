@@ -83,6 +83,7 @@ class LivePod(Event):
         self._deadline = inf
         self._change = 0
         self._leaves = 0.0
+        self._known: float | None = None  # since when everybody knows that it leaves
 
     # ---- it comes -----------------------------------------------------------------------------------
 
@@ -203,10 +204,10 @@ class LivePod(Event):
     def _look_around(self) -> None:
         """It goes when all know that it leaves and it holds nothing, or when that takes too long."""
         now, (change, since) = time.monotonic(), self.cluster.applied
-        free = (
-            change >= self._change and now >= self._leaves and self.cluster.mesh.quiet(self.place.name, since)
-        )
-        if free or now > self._deadline:
+        if self._known is None and change >= self._change:
+            self._known = since
+        known, name = self._known is not None and now >= self._leaves, self.place.name
+        if (known and self.cluster.mesh.quiet(name, self._known or 0.0)) or now > self._deadline:
             self.busy = False
             self._go()
 
@@ -226,6 +227,7 @@ class LivePod(Event):
                 member.send({"down": True})
                 member.send({"stop": True})
             else:
+                self.done.add(member)
                 member.hang_up()
         mesh.proxies.remove(name)
         mesh.control.tell(mesh.control.dismiss(name))

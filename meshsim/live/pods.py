@@ -52,6 +52,7 @@ class Cluster(Body):
         self._programs: dict[str, Process] = {}
         self._of: dict[Process, LivePod] = {}
         self._orders: dict[int, Deployment] = {}
+        self._scaled: set[Deployment] = set()  # by orders
         self._ordering = False  # what is done now was asked of the control plane
         self.changes = 0  # of endpoints; and the last that is in force everywhere, since when, s
         self.applied = (0, 0.0)
@@ -105,6 +106,7 @@ class Cluster(Body):
         """The control plane was asked for so many replicas of a service."""
         deployment = self.deployments[order["service"], order["version"]]
         self._orders[order["order"]] = deployment
+        self._scaled.add(deployment)
         self._ordering = True
         deployment.scale(order["replicas"], self.clock.now())
         self._ordering = False
@@ -212,13 +214,21 @@ class Cluster(Body):
         return pod is not None and pod.pod.state == GONE
 
     def give_up(self, pod: LivePod, why: str) -> bool:
-        """A replica can't start. Whoever has ordered it is told; whether somebody has: else the mesh ends."""
-        orders = [order for order, each in self._orders.items() if each is pod.deployment]
+        """A replica can't start: no more are wanted than are ready, and whoever has ordered it is told.
+
+        Returns whether it may have been ordered: else the mesh ends.
+        """
+        deployment = pod.deployment
+        if deployment not in self._scaled:
+            return False
+        orders = [order for order, each in self._orders.items() if each is deployment]
         for order in orders:
             del self._orders[order]
             self.mesh.control.tell({"scaled": order, "error": why})
-        if orders:
-            pod.deployment.pods.remove(pod.pod)
-            pod.deployment.wanted = len(pod.deployment.pods)
-            pod.leave(False, self.clock.now(), orderly=False)
-        return bool(orders)
+        if not orders:  # whoever asked for it has not waited
+            self.mesh.troubles[f"the replica {pod.place.name}"] = {why.partition("\n")[0]: 1}
+        for each in [each for each in deployment.pods if each.state == STARTING]:  # they would fail likewise
+            deployment.pods.remove(each)
+            self.pods[each.number].leave(False, self.clock.now(), orderly=False)
+        deployment.wanted = len(deployment.pods)
+        return True

@@ -123,6 +123,7 @@ class Member(Process):
                     events.put((self, message))
         except Exception as error:  # nobody else would hear of it
             events.put((self, {"error": repr(error)}))
+        self.hang_up()
         events.put((self, {"ended": True}))
 
     def error(self, what: str) -> MeshsimError:

@@ -12,7 +12,8 @@ class TraceExport(Result):
     """Spans by what became of them: taken by the receiver at `url`, rejected by it, or dropped here.
 
     `began` is when scenario time 0 was, or is said to have been, s since 1970; `retries` are requests that
-    were sent again; `problems` says why spans were rejected or dropped, how many, and what else is wrong.
+    were sent again; `problems` says why spans were rejected or dropped, how many, and what else is wrong;
+    `interrupted` whether Ctrl-C ended the sending.
     """
 
     url: str
@@ -22,6 +23,7 @@ class TraceExport(Result):
     dropped: int
     retries: int
     problems: dict[str, int]
+    interrupted: bool
 
     def outcome(self) -> str:
         """How many were taken, and by whom."""

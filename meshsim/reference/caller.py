@@ -90,11 +90,14 @@ class Caller:
             self.run.did["overtaken"] += 1
             return False
         self.has.update(dict.fromkeys(parts, version.number))
+        refuses = not version.refused.isdisjoint(self.proxy.callers)
         if CLUSTERS in parts:
             for upstream in self.upstreams.values():
                 upstream.learn(version.endpoints[upstream.names[1]], version.scenario)
+            for upstream in () if refuses else self.upstreams.values():
+                upstream.equip(version.scenario)
         if ROUTES in parts:
-            self._take(version)
+            self._take(version, refuses)
         return True
 
     @property
@@ -102,9 +105,9 @@ class Caller:
         """The version of which it has all parts, or newer ones; -1 for none."""
         return min(self.has.values())
 
-    def _take(self, version: Version) -> None:
-        self.refuses = not version.refused.isdisjoint(self.proxy.callers)
-        if self.refuses:
+    def _take(self, version: Version, refuses: bool) -> None:
+        self.refuses = refuses
+        if refuses:
             self.run.did["refused a configuration"] += 1
             return
         self._guard(version.scenario)

@@ -44,9 +44,10 @@ class Upstream:
         self.names = list(run.scenario.edges())[edge]
         self.end = end
         self.secure = run.scenario.secures(*self.names)  # whether it uses mTLS
-        self.policy = run.scenario.policy(*self.names)  # of the service, in force
+        self.policy = run.scenario.policy(*self.names)  # of the service, in force for its clusters
         self.replicas = replicas  # all that may ever be, by number
         self.there = tuple(there)  # the numbers of those that it knows to be endpoints
+        self.rate_limit = self.policy.rate_limit
         self.bucket = self.new_bucket(self.policy)
         self.routes = {endpoint: Route(self, endpoint, run.scenario) for endpoint in endpoints}
         self.budget = self._new_budget()
@@ -100,17 +101,24 @@ class Upstream:
         for cluster in self.clusters.values():
             cluster.lose(replica)
 
-    def push(self, scenario: Scenario) -> None:
-        """Take the policies of a scenario from the control plane."""
+    def equip(self, scenario: Scenario) -> None:
+        """Take what a scenario's policies say of clusters from the control plane."""
         self._push(scenario.policy(*self.names))
-        for route in self.routes.values():
-            route.push(scenario)
-        self._make(scenario)
         if scenario.secures(*self.names) != self.secure:
             self.run.did["mode: drained"] += 1
             self.secure = not self.secure
             for cluster in self.clusters.values():
                 cluster.use_mtls(secure=self.secure)
+
+    def push(self, scenario: Scenario) -> None:
+        """Take the rest of its policies: what calls ask on their way."""
+        policy = scenario.policy(*self.names)
+        if policy.rate_limit != self.rate_limit:
+            self.rate_limit = policy.rate_limit
+            self.bucket = self.new_bucket(policy)
+        for route in self.routes.values():
+            route.push(scenario)
+        self._make(scenario)
 
     def _push(self, policy: Policy) -> None:
         old = self.policy
@@ -118,8 +126,6 @@ class Upstream:
             return
         self.run.did["push"] += 1
         self.policy = policy
-        if policy.rate_limit != old.rate_limit:
-            self.bucket = self.new_bucket(policy)
         if _budget(policy) != _budget(old):
             self.budget = self._new_budget()
         for cluster in self.clusters.values():

@@ -107,13 +107,22 @@ class ConfiguredProxy(Receiver):
             if upstream.told is not None:
                 upstream.tell(upstream.named(configuration.scenario, edge), now)
 
-    def configure(self, scenario: model.Scenario, now: float) -> None:
-        self._guard(scenario)
+    def equip(self, scenario: model.Scenario, now: float) -> None:
         for edge, upstream in self.upstreams.items():
             upstream.use_mtls(scenario.secures(*edge))
             upstream.apply(scenario.policy(*edge), now)
+
+    def configure(self, scenario: model.Scenario, now: float) -> None:
+        self._guard(scenario)
+        for edge, upstream in self.upstreams.items():
+            upstream.limit(scenario.policy(*edge), now)
             for endpoint, route in upstream.routes.items():
                 route.apply(scenario.policy(*edge, endpoint), scenario.limits_itself(*edge, endpoint), now)
+
+    def apply(self, scenario: model.Scenario, now: float) -> None:
+        """Puts all of a scenario's policies, rules and modes in force."""
+        self.equip(scenario, now)
+        self.configure(scenario, now)
 
     def _guard(self, scenario: model.Scenario) -> None:
         """Sets what it accepts of its callers, and allows them."""
@@ -133,11 +142,11 @@ class ConfiguredUpstream:
         replicas: the endpoints, in order; a body may give them names of its own.
         told: versions of which the control plane has told that there are clusters of them; None: of all.
         lifetimes: of its connections, if they are tracked; `key` is theirs.
-        config: the policy of the service in force.
+        config: the policy of the service in force, as far as it is about clusters.
         secure: whether connections are opened with mTLS.
         clusters: built so far: by version, and the whole service under ``""``.
         grid: where the ticks of outlier detection began: the start, or the push that changed it, s.
-        bucket: the rate limit's, of all routes that have none of their own.
+        bucket: of the rate limit in force, for all routes that have none of their own.
         routes: by name of the endpoint.
     """
 
@@ -162,6 +171,7 @@ class ConfiguredUpstream:
         self.custom_rule = None if rule is None else _complete(_made(rule, "retry rule"))
         self.custom_balancer = custom.balancers.get(service)
         self.bucket = token_bucket(policy, 0.0)
+        self._rate_limit = policy.rate_limit
         self.routes: dict[str, ConfiguredRoute] = {}
 
     def use_mtls(self, secure: bool) -> None:
@@ -171,7 +181,7 @@ class ConfiguredUpstream:
             cluster.use_mtls(secure)
 
     def apply(self, policy: model.Policy, now: float) -> None:
-        """Puts another policy of the service in force, if it is another; the routes' are their own matter."""
+        """Puts another policy of the service in force for its clusters, if it is another."""
         before, self.config = self.config, policy
         if before == policy:
             return
@@ -183,7 +193,11 @@ class ConfiguredUpstream:
             self.lifetimes.configure(connection_rule(policy))
         for cluster in self.clusters.values():
             self._reconfigure(cluster, before, now)
-        if before.rate_limit != policy.rate_limit:
+
+    def limit(self, policy: model.Policy, now: float) -> None:
+        """Puts the rate limit of a policy of the service in force, if it is another."""
+        if policy.rate_limit != self._rate_limit:
+            self._rate_limit = policy.rate_limit
             self.bucket = token_bucket(policy, now)
 
     def _reconfigure(self, cluster: Cluster, before: model.Policy, now: float) -> None:

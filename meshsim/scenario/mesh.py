@@ -96,7 +96,8 @@ class ControlPlane(Model):
         debounce_max: but no longer than so, from the first change on.
         time: to make one proxy's configuration.
         workers: configurations at once.
-        ordered: whether a proxy gets clusters before the routes that name them; else the two travel apart.
+        ordered: whether a proxy gets clusters before the routes that name them; else the two travel apart,
+            balancer, breaker, detection and connections with the clusters.
     """
 
     debounce: Duration = 0.1

@@ -113,13 +113,16 @@ class Receiver(Subscriber):
 
         Returns the newest version of which all is there (-1: none), and whether nothing of it was refused.
         """
+        refused = not self.callers.isdisjoint(configuration.nacked)
         if part != ROUTES:
             self.find(configuration, now)
+            if not refused:
+                self.equip(configuration.scenario, now)
         if part != CLUSTERS:
-            if self.callers.isdisjoint(configuration.nacked):
-                self.configure(configuration.scenario, now)
-            else:
+            if refused:
                 self._refused.add(version)
+            else:
+                self.configure(configuration.scenario, now)
         whole, clusters, routes = parts
         newest = max(whole, min(clusters, routes))
         return newest, max(whole, routes) not in self._refused
@@ -129,8 +132,12 @@ class Receiver(Subscriber):
         """Learns of endpoints, and which clusters there are."""
 
     @abstractmethod
+    def equip(self, scenario: Scenario, now: float) -> None:
+        """Puts in force what a scenario's policies say of clusters: all that Envoy has there."""
+
+    @abstractmethod
     def configure(self, scenario: Scenario, now: float) -> None:
-        """Puts the policies of a scenario in force."""
+        """Puts the rest of a scenario's policies in force, rules and modes."""
 
 
 class Change(Disruption):

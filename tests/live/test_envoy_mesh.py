@@ -44,7 +44,7 @@ def test_outages_come_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(
             Envoy, act, lambda envoy, *given, act=act: happened.append((now[0], act, envoy.proxy.id))
         )
-    envoys = Envoys(loads(TEXT), 7, "127.0.0.1", tmp_path)
+    envoys = Envoys(loads(TEXT), 7, Options(proxy="envoy"), tmp_path)
     for now[0] in np.arange(0.0, 3.0, 0.25):
         envoys._clock.advance(now[0])
     assert happened == [(2.0, "take_down", "front/0"), (2.5, "bring_up", "front/0")]
@@ -60,10 +60,10 @@ def test_more_envoys_than_can_watch_their_files_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meshsim.live.envoy.watches.available", lambda most: 17)
-    Envoys(loads(TEXT), 7, "127.0.0.1", tmp_path)
+    Envoys(loads(TEXT), 7, Options(proxy="envoy"), tmp_path)
     secured = loads(TEXT, overrides={"mesh.mtls.mode": "strict"})
     with pytest.raises(MeshsimError, match=r"watch 24 files, .* 17 more .* run fewer replicas\)"):
-        Envoys(secured, 7, "127.0.0.1", tmp_path)
+        Envoys(secured, 7, Options(proxy="envoy"), tmp_path)
 
 
 def test_a_replica_that_is_gone_again_is_not_brought_up(
@@ -75,7 +75,7 @@ def test_a_replica_that_is_gone_again_is_not_brought_up(
         monkeypatch.setattr(Envoy, act, lambda envoy, act=act: happened.append(act))
         monkeypatch.setattr(Agents, act, lambda agents, id_: None)
     monkeypatch.setattr(Envoy, "settled", lambda envoy: True)
-    envoys = Envoys(loads(TEXT, overrides={"mesh.mtls.mode": "strict"}), 7, "127.0.0.1", tmp_path)
+    envoys = Envoys(loads(TEXT, overrides={"mesh.mtls.mode": "strict"}), 7, Options(proxy="envoy"), tmp_path)
     assert envoys._agents is not None
     pod, certified = envoys._pods["front/0"], envoys._agents.restarted
     pod.go()
@@ -93,7 +93,9 @@ def test_a_replica_that_is_gone_again_is_not_brought_up(
 def test_troubles_of_another_run_are_not_told(tmp_path: Path) -> None:
     trouble("of a run before")
     try:
-        envoys = Envoys(loads(TEXT, overrides={"mesh.mtls.mode": "strict"}), 7, "127.0.0.1", tmp_path)
+        envoys = Envoys(
+            loads(TEXT, overrides={"mesh.mtls.mode": "strict"}), 7, Options(proxy="envoy"), tmp_path
+        )
         trouble("of this one")
         envoys.close()
         assert envoys.troubles == {AGENTS: {"of this one": 1}}

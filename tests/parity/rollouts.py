@@ -6,6 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from meshsim.scenario.model import Scenario
+from meshsim.scenario.topology import Topology
+
 Document = dict[str, Any]
 
 
@@ -79,6 +82,12 @@ def rolling(draw: st.DrawFn, document: Document, time: Any, apart: Any, ms: Any)
     for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
         down = {"component": "control_plane", "down": True, "for": draw(ms(20, 500))}
         events.append({"at": draw(ms(100, 1200)), **down})
+    later = [
+        replica.name for replica in Topology(Scenario.model_validate(document)).replicas if replica.added
+    ]
+    for event in events:
+        if later and "replica" in event and draw(st.booleans()):
+            event["replica"] = draw(st.sampled_from(later))
     for event in events:
         versions = list(services.get(event.get("service"), {}).get("versions", {}))
         if versions and ("down" in event or "slow" in event) and draw(st.booleans()):

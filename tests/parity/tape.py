@@ -204,7 +204,7 @@ def push(tape: Tape, role: Proxy) -> None:
     """The proxy gets other policies, as from the control plane."""
     now = role.clock.now()
     tape.put("push", now)
-    role.configured.configure(role.spec.scenario.policies_after(0), now)
+    role.configured.apply(role.spec.scenario.policies_after(0), now)
 
 
 async def record(tape: Tape, role: Proxy) -> None:
@@ -306,7 +306,7 @@ def play(tape: Tape, spec: Spec) -> Tape:
 
     for what, *given in tape.entries:
         if what == "push":
-            configured.configure(scenario.policies_after(0), given[0])
+            configured.apply(scenario.policies_after(0), given[0])
         elif what == "fire":
             number, now = given
             event, step = player.waiting.pop(number)

@@ -362,6 +362,32 @@ def test_a_route_to_a_version_that_nobody_was_told_of(
     raise AssertionError("no such seed")
 
 
+@pytest.mark.parametrize(
+    ("apart", "expected"),
+    [
+        ((5, 95), [SERVED, (0.0, 503, "UO")]),
+        ((95, 5), [(5.0, 504, "UT"), (5.0, 504, "UT")]),
+    ],
+)
+def test_limits_come_with_the_clusters_and_time_outs_with_the_routes(
+    simulate: Simulate, apart: tuple[float, float], expected: list[Any]
+) -> None:
+    """As in Envoy, whose breaker is the cluster's. At 250 there are both."""
+    document = {
+        "a": {"workers": 2},
+        "mesh": {"control_plane": {"ordered": False, "debounce": "0s"}, "push_delay": MIXED},
+        "events": [
+            {
+                "at": "100ms",
+                "set": {"policies.a.circuit_breaker.max_requests": 1, "policies.a.timeout": "5ms"},
+            }
+        ],
+    }
+    seed = next(seed for seed in range(20) if _parts(seed) == apart)
+    found = outcomes(simulate(scene(150, 151, 250, 251, **document), seed=seed))
+    assert found == [*expected, (5.0, 504, "UT"), (0.0, 503, "UO")]
+
+
 def _parts(seed: int) -> tuple[float, float]:
     """How long the two parts of the client's first configuration take, ms: by the rule of keys."""
     delay = scene(10, a={}, events=[], mesh={"push_delay": MIXED}).mesh.push_delay.build()

@@ -55,5 +55,5 @@ class Followed:
             return self.configured.take(configuration, update.version, update.part, parts, self.now())
         except Exception as error:  # whatever it is: requests are served on
             trouble(f"{OWN_ERROR}: a configuration could not be applied: {error!r}")
-            self.configured.configure(self._reader.in_force, self.now())
+            self.configured.apply(self._reader.in_force, self.now())
             raise MessageError(f"it could not be applied: {error!r}"[:WORD_MOST]) from None

@@ -100,7 +100,10 @@ class Follower(Subscriber):
         """Why it has not taken a version."""
         if self.nack is not None and self.refuses(version):
             return f"it refuses version {self.nack[0]}: {self.nack[1]}"
-        return "it is not connected" if self.stream is None else f"it has version {self.acked}"
+        if self.stream is None:
+            return "it is not connected"
+        down = ": an event of the scenario has the control plane down" if self.streams.plane.downs else ""
+        return f"it has version {self.acked}{down}"
 
 
 @final

@@ -126,7 +126,11 @@ class ConfiguredEnvoy(Receiver):
         self._answer(follower, stream, update, newest, " ".join(refused.split())[:WORD_MOST])
 
     def find(self, configuration: Configuration, now: float) -> None:
-        self.envoy.find(self._addresses, configuration.scenario if self._part == CLUSTERS else None)
+        self.envoy.find(self._addresses)
+
+    def equip(self, scenario: Scenario, now: float) -> None:
+        if self._part == CLUSTERS:
+            self.envoy.find(self._addresses, scenario)
 
     def configure(self, scenario: Scenario, now: float) -> None:
         self.envoy.push(scenario, routes_only=self._part == ROUTES)

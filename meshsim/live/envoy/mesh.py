@@ -35,7 +35,7 @@ from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, pending
 from meshsim.live.envoy.watches import check
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.merge import hedged
-from meshsim.live.options import TraceReceiver
+from meshsim.live.options import Options
 from meshsim.live.processes import Member
 from meshsim.live.proxies import Heard, Listeners, Ports, Proxies
 from meshsim.live.proxy.route import Passed
@@ -121,25 +121,23 @@ class ReplicaPod:
 class Envoys(Proxies):
     """One Envoy for each replica and the client; a MeshsimError with every key that they can't do.
 
-    Each has its own folder in `folder`; their access logs are copied to `access_log` in the end, if given;
+    Each has its own folder in `folder`; access logs are copied from there in the end, if `options` say so;
     `context` is the header that says whose a call is. `topology` is the mesh's, as it is by now; `says` takes
-    what a member says that a new replica's Envoy has; their spans go to `receiver`.
+    what a member says that a new replica's Envoy has.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, host: str, folder: Path, access_log: Path | None = None,
-        context: str = "x-meshsim", topology: Callable[[], Topology] | None = None,
-        says: Says = lambda member, id_, message: None, receiver: TraceReceiver | None = None,
+        self, scenario: Scenario, seed: int, options: Options, folder: Path, context: str = "x-meshsim",
+        topology: Callable[[], Topology] | None = None, says: Says = lambda member, id_, message: None,
     ) -> None:  # fmt: skip
         super().__init__()
         refuse(scenario)
-        self._access_log = access_log
+        self.options = options
         self.scenario = scenario
         start = Topology(scenario)
         self._topology = topology or (lambda: start)
         self._says = says
-        self._receiver = receiver
-        self._seed, self._host, self._folder, self._context = seed, host, folder, context
+        self._seed, self._folder, self._context = seed, folder, context
         self._present = [proxy for proxy in start.proxies if not any(each.added for each in proxy.replicas)]
         self._envoys = {proxy.name: self._envoy(proxy) for proxy in self._present}
         check(each.proxy.watched for each in self._envoys.values())
@@ -164,8 +162,8 @@ class Envoys(Proxies):
         }
 
     def _envoy(self, proxy: Proxy) -> Envoy:
-        folder, extra = self._folder / file_name(proxy.name), self._topology().extra
-        return Envoy(self.scenario, proxy.name, folder, self._host, self._context, extra, self._receiver)
+        folder, host, extra = self._folder / file_name(proxy.name), self.options.host, self._topology().extra
+        return Envoy(self.scenario, proxy.name, folder, host, self._context, extra, self.options.receiver)
 
     def _schedule(self) -> None:
         """Puts what will happen to each replica on the clock."""
@@ -262,7 +260,7 @@ class Envoys(Proxies):
             self.remove(id_)
 
     def opened(self, id_: str, said: Message) -> Listeners:
-        return Ports(**said).on(self._host)
+        return Ports(**said).on(self.options.host)
 
     def remove(self, id_: str) -> None:
         self._joining.pop(id_, None)
@@ -334,7 +332,7 @@ class Envoys(Proxies):
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
         wall_start = time.time() - time.monotonic() + base
         self._settle()
-        if self._receiver is not None:
+        if self.options.receiver is not None:
             self._export()
         for counts in self._connections.values():
             counts.read(time.monotonic() - base)
@@ -369,5 +367,5 @@ class Envoys(Proxies):
             if not envoy.stop():
                 self.troubles[f"the Envoy of {id_}"] = {STUCK: 1}
             log = envoy.folder / "access.log"
-            if self._access_log is not None and log.exists():
-                shutil.copyfile(log, self._access_log / f"{file_name(id_)}.jsonl")
+            if self.options.access_log is not None and log.exists():
+                shutil.copyfile(log, self.options.access_log / f"{file_name(id_)}.jsonl")

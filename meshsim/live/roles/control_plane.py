@@ -23,6 +23,7 @@ from meshsim.live.control.orders import Order, Orders, changed
 from meshsim.live.control.pages import Pages
 from meshsim.live.control.server import Follower, Streams
 from meshsim.live.servers import Listening
+from meshsim.live.troubles import trouble
 from meshsim.live.wire import Handler
 from meshsim.measure.exposition import Metric
 from meshsim.measure.exposition import page as exposition
@@ -246,6 +247,8 @@ class ControlPlane(Role):
     def _scaled(self, order: Order, message: Message) -> None:
         """The cluster has as many as were wanted, or says why not."""
         if "error" in message:
+            if order.over:
+                trouble(message["error"])  # nobody else would hear of it
             order.refuse(400, message["error"])
             return
         order.more = {"replicas": message["replicas"]}

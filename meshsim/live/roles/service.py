@@ -145,13 +145,14 @@ class Service(Role, Handler):
         value = head.get(self.context_name)
         count = head.get(ATTEMPT_COUNT)
         context = parse_context(value)
+        trace = parse_trace(head.get(TRACEPARENT))
+        sampled = trace is not None and trace.sampled
         if context is None and (number := stream_key(value)):
             trouble(UNPAIRED)
-            context = Context(number, now, False, False, 0)
+            context = Context(number, now, False, sampled, 0)
         elif context is None:
-            context, count = self._stranger(now), b""
+            context, count = self._stranger(now, sampled), b""
         key, number = attempt_key(context, count)
-        trace = parse_trace(head.get(TRACEPARENT))
         root = context.key if trace is None else trace.root
         request = Request(-1, root, context.start, context.priority, context.sampled)
         request.half = self.transport.half if trace is None else trace.half
@@ -164,11 +165,11 @@ class Service(Role, Handler):
             connection.proceed()
         return stay
 
-    def _stranger(self, now: float) -> Context:
+    def _stranger(self, now: float, sampled: bool) -> Context:
         """The context of a request that brings none: of somebody who is not in the scenario."""
         self.strangers += 1
         key = random.derive(self.replica.proxy.key, self.strangers)
-        return Context(key, now, False, False, 0)
+        return Context(key, now, False, sampled, 0)
 
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)

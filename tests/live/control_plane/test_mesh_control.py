@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +142,16 @@ events:
     assert found.summary["certificates"]["refused"] > 0
 
 
+def test_live_set_says_that_an_outage_of_the_scenario_keeps_it_from_being_in_force():
+    events = "events: [{at: 0s, component: control_plane, down: true}]"
+    with serving(scenario(events, name="out")) as mesh:
+        while not status_of(mesh)["down"]:
+            time.sleep(0.01)
+        found = steer.set_live({"policies.cart.timeout": "300ms"}, mesh="out", timeout=0.3)
+        why = "it has version 0: an event of the scenario has the control plane down"
+        assert found.missing == dict.fromkeys(mesh.listeners, why)
+
+
 def test_live_set_and_scale_return_when_all_is_in_force():
     with serving(scenario(mesh=MTLS, name="steered")) as mesh:
         found = steer.set_live({"policies.cart.timeout": "300ms"}, mesh="steered")
@@ -250,26 +261,57 @@ def test_a_control_plane_that_is_killed_is_replaced_and_goes_on_where_it_was():
     assert all(each["arrived"] == each["proxies"] > 0 for each in pushes[:second])
 
 
-def test_a_program_that_can_not_start_is_no_harm_to_a_mesh_that_runs(tmp_path):
-    """The second copy of it dies: who wants more of it is told, and nobody else notices."""
+def test_programs_that_can_not_start_are_no_harm_to_a_mesh_that_runs(tmp_path):
+    """More than one of it die: who wants more of it is told, if he waits, and nobody else notices."""
     program = tmp_path / "once.py"
     program.write_text(
-        "import http.server, os, sys\n"
+        "import http.server, os, pathlib, sys, time\n"
+        "time.sleep(float(pathlib.Path('wait').read_text()))\n"
         "if not os.environ['MESHSIM_REPLICA'].endswith('/0'): sys.exit('only one of me')\n"
         "class Page(http.server.BaseHTTPRequestHandler):\n"
         "    def do_GET(self):\n"
         "        self.send_response(200); self.send_header('content-length', '0'); self.end_headers()\n"
         "http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), Page).serve_forever()\n"
     )
+    wait = tmp_path / "wait"
+    wait.write_text("0")
     text = "name: once\nduration: 9s\nload: [{to: a, rate: 1/s}]\nmesh: {dataplane: sidecar}\n"
     text += f"services: {{a: {{live: {{command: [python3, {program}]}}}}}}\n"
-    with serving(loads(text)) as mesh:
+    with serving(loads(text, folder=tmp_path)) as mesh:
         with pytest.raises(MeshsimError, match="only one of me"):
-            steer.scale_live("a", 2, mesh="once")
+            steer.scale_live("a", 4, mesh="once")
+        wait.write_text("1")
+        assert steer.scale_live("a", 3, mesh="once", timeout=0.2).version is None
+        os.kill(mesh.control.pid, signal.SIGKILL)  # and with it goes what it was asked for
+        failed = "the replica a/4", "the replica a/5"
+        until(lambda: any(name in mesh.troubles for name in failed), "they have failed")
+        assert any("ended with code 1" in next(iter(mesh.troubles.get(name, [""]))) for name in failed)
         assert status_of(mesh)["endpoints"]["a"] == ["a/0"]
         with urllib.request.urlopen(mesh.listeners["client/0"].urls["a"], timeout=5) as answer:
             assert answer.status == 200
         assert steer.scale_live("a", 0, mesh="once").replicas == []
+
+
+def until(done, what, seconds=20.0):
+    """Waits for something."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_what_has_gone_leaves_no_descriptor_open():
+    with serving(scenario(mesh=MTLS, name="tidy", drain="0s")) as mesh:
+
+        def up_and_down():
+            steer.scale_live("cart", 3, mesh="tidy")
+            steer.scale_live("cart", 2, mesh="tidy")
+            os.kill(mesh.control.pid, signal.SIGKILL)
+            until(lambda: len(mesh.members_of("cart/2") + mesh.members_of("cart/3")) == 0, "it has gone")
+            until(lambda: mesh.control.pid and steer.set_live({"access": []}, mesh="tidy"), "it is back")
+            return len(list(Path("/proc/self/fd").iterdir()))
+
+        assert up_and_down() == up_and_down()
 
 
 def test_a_replica_that_is_ordered_away_ends_what_it_holds_whatever_its_drain():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -241,8 +242,9 @@ async def test_who_refuses_policies_knows_of_endpoints(tmp_path):
 
 def test_a_replica_that_is_admitted_while_a_process_starts_can_get_its_certificate(tmp_path):
     scenario = loads(HEAD.replace("{dataplane: sidecar}", "{dataplane: sidecar, mtls: {mode: strict}}"))
-    told = []
-    process = ControlProcess(Topology(scenario), tmp_path, told.append, inclusive=True)
+    process = ControlProcess(
+        Topology(scenario), tmp_path, lambda told: SimpleNamespace(name="control plane"), inclusive=True
+    )
     process.start()
     later = Topology(scenario, [("cart", "")])
     said = process.admit(later.proxy("cart/2"))  # nobody listens yet

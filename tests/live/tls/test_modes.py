@@ -139,8 +139,8 @@ async def test_modes_that_are_pushed() -> None:
             assert scenario.mesh.mtls is not None
             mtls = scenario.mesh.mtls.model_copy(update={"mode": mode})
             pushed = scenario.model_copy(update={"mesh": scenario.mesh.model_copy(update={"mtls": mtls})})
-            callee.configured.configure(pushed, callee.clock.now())
-            caller.configured.configure(pushed, caller.clock.now())
+            callee.configured.apply(pushed, callee.clock.now())
+            caller.configured.apply(pushed, caller.clock.now())
             assert (await mesh.ask()).status == 200
             await settle(lambda: len(mesh.callee.served()) == 1, "the old connection is closed")
             return mesh.callee.served()[0].identity

@@ -1,4 +1,4 @@
-"""Which replicas events may add, wherever that is asked: to name and count them, to warn of their end."""
+"""Which replicas events may add, wherever that is asked: to name, to count, to warn of their end."""
 
 from __future__ import annotations
 
