@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Argument, Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import MISSED, example, reporting_errors, say, show
+from meshsim.cli.app import code, example, reporting_errors, say, show
 from meshsim.cli.export import export
 from meshsim.errors import MeshsimError
 
@@ -55,4 +55,4 @@ def otlp(
     if sent is not None:
         for words in sent.words():
             say(words)
-        raise Exit(MISSED if sent.words() else 0)
+        raise Exit(code(partial=False, missed=bool(sent.words()), unsent=sent.interrupted))

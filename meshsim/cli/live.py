@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import app, example, reporting_errors, say, show, stopping
+from meshsim.cli.app import INTERRUPTED, app, example, reporting_errors, say, show, stopping
 from meshsim.cli.run import Out, present_run, run_code
 from meshsim.errors import MeshsimError
 
@@ -116,7 +116,7 @@ def _tell(sent: TraceExport | None, as_json: bool) -> int:
         show(sent.outcome())
     for words in [] if sent is None else sent.words():
         say(words)
-    return 0
+    return INTERRUPTED if sent is not None and sent.interrupted else 0
 
 
 def _show(message: dict[str, Any], shown: Dashboard | Lines) -> None:

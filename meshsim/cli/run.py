@@ -105,4 +105,9 @@ def present_run(result: Run, output: options.Output) -> None:
 def run_code(result: Run, *, check: bool) -> int:
     """How a verb ends whose result is a run."""
     missed = any(not objective.met for objective in result.numbers.objectives)
-    return code(partial=result.numbers.partial, missed=check and missed)
+    sent = result.numbers.traces
+    return code(
+        partial=result.numbers.partial,
+        missed=check and missed,
+        unsent=sent is not None and sent.interrupted,
+    )

@@ -18,6 +18,7 @@ from meshsim.lab.output import RunOutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
 from meshsim.lab.traces import LiveTraces, traces_to, with_traces
+from meshsim.live import folders
 from meshsim.live.child import ROLES
 from meshsim.live.intercept.lacking import refuse_interception
 from meshsim.live.launch import LiveMesh
@@ -101,7 +102,8 @@ def run_live(
     traces = traces_to(otlp, chosen, proxy)
     asked = options_of(chosen, proxy, host, access_log, roles, traces, intercept=intercept)
     with orderly(), traces, LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
-        mesh.launch()
+        with folders.room(mesh.keeper.folder):
+            mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
             _begin(mesh, traces, ready)
@@ -143,7 +145,8 @@ def serve_live(
     traces = traces_to(otlp, chosen, proxy)
     options = options_of(chosen, proxy, host, access_log, roles, traces, load=False, intercept=intercept)
     with orderly(), traces, LiveMesh(chosen, chosen.seed, options, progress) as mesh:
-        mesh.launch()
+        with folders.room(mesh.keeper.folder):
+            mesh.launch()
         with interruptible(terminate=True) as stop:
             _begin(mesh, traces, ready)
             while not stop.pressed:
@@ -156,7 +159,8 @@ def serve_live(
 
 def _begin(mesh: LiveMesh, traces: LiveTraces, ready: Watch | None) -> None:
     """Scenario time begins, and whoever wants to know hears of it."""
-    mesh.start()
+    with folders.room(mesh.keeper.folder):
+        mesh.start()
     traces.follow(mesh)
     if ready is not None:
         ready(mesh)

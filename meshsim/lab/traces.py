@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
+from meshsim.lab.jobs.interrupt import orderly
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import TraceReceiver
 from meshsim.measure.spans import COLUMNS, ROW_BYTES, Spans, span_rows
@@ -79,17 +79,16 @@ def messages(rows: Sequence[Mapping[str, Any]], encode: Encoder) -> Iterator[tup
 
 def send_table(sender: Sender, table: Table, scenario: Scenario, engine: str, began: float) -> TraceExport:
     """Sends a table of spans; Ctrl-C ends it, and what is left then is counted as dropped."""
-    rows = rows_of(table)
-    encode = encoder(scenario, engine, began)
-    left = len(rows)
-    try:
-        for message, count in messages(rows, encode):
-            sender.send(message, count)
-            left -= count
-    except KeyboardInterrupt:
-        sender.drop(left, "interrupted")
-    finally:
-        sender.close()
+    left = len(table["span_id"])
+    with orderly():
+        try:
+            for message, count in messages(rows_of(table), encoder(scenario, engine, began)):
+                sender.send(message, count)
+                left -= count
+        except KeyboardInterrupt:
+            sender.interrupt(left)
+        finally:
+            sender.close()
     return sender.report(began)
 
 
@@ -136,11 +135,10 @@ class LiveTraces:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self._stream is not None:
-            with contextlib.suppress(KeyboardInterrupt):  # which ends the wait
-                if kind is None:
-                    self._stream.close()
-                else:
-                    self._stream.close(0.0)
+            if kind is None:
+                self._stream.close()
+            else:
+                self._stream.close(0.0)
 
     def follow(self, mesh: LiveMesh) -> None:
         """Scenario time of this mesh has begun."""

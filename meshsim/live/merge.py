@@ -327,16 +327,20 @@ def together(one: Table, other: Table) -> Table:
 
 def requests_table(requests: Table, asked: Table, topology: Topology) -> Requests:
     """Requests with what is known of their calls."""
-    versions = np.array([*(version for _, version, _ in topology.labels), ""], dtype=np.str_)
     endpoints = np.array([endpoint for _, _, endpoint in topology.routes], dtype=np.str_)
     known = {
         **requests,
         "flag": names(asked["flags"]),
         "attempts": asked["sent"],
-        "version": versions[asked["host"]],  # -1 is the last, the empty one
+        "version": versions_of(asked["host"], topology),
         "endpoint": endpoints[requests["route"]],
     }
     return table_of(Requests, lambda name, _: known.get(name), len(requests["start"]))
+
+
+def versions_of(hosts: Ints, topology: Topology) -> NDArray[np.str_]:
+    """The versions of replicas by number; empty for -1."""
+    return np.array([*(version for _, version, _ in topology.labels), ""], dtype=np.str_)[hosts]
 
 
 def placed(table: Table, topology: Topology) -> Table:
@@ -348,7 +352,11 @@ def placed(table: Table, topology: Topology) -> Table:
 
 def calls_table(calls: Table, topology: Topology) -> Calls:
     """The table of calls."""
-    known = {**placed(calls, topology), "flag": np.where(calls["status"] == 0, "", names(calls["flags"]))}
+    known = {
+        **placed(calls, topology),
+        "flag": np.where(calls["status"] == 0, "", names(calls["flags"])),
+        "version": versions_of(calls["host"], topology),
+    }
     return table_of(Calls, lambda name, _: known.get(name), len(calls["start"]))
 
 

@@ -101,7 +101,8 @@ class _Told:
                 return None
             version = answers.version or self.version(service)
         else:
-            version = istio.UNKNOWN if flags & PROXYS_OWN else self.version(service)
+            own = flags & PROXYS_OWN
+            version = istio.UNKNOWN if own else answers.version or self.version(service)
         source_version = self.version(caller) if caller in self.versions else istio.UNKNOWN
         secured = self._secured(answers.edge, service)
         proven = secured is True and not flags & UNCONNECTED
@@ -130,12 +131,15 @@ def _calls(record: Measurements, times: Floats) -> Iterator[Answers]:
     elif isinstance(record, Records):
         rows = record.calls
         over = ~np.isnan(rows.end)
-        keys = [rows.edge[over], np.maximum(rows.status[over], 0), rows.flag[over]]
+        keys = [rows.edge[over], rows.version[over], np.maximum(rows.status[over], 0), rows.flag[over]]
         ended, lasted = rows.end[over], (rows.end - rows.start)[over]
-        for (edge, code, flags), durations in _grouped(keys, lasted, before(times, ended), len(times)):
+        for (edge, version, code, flags), durations in _grouped(
+            keys, lasted, before(times, ended), len(times)
+        ):
             word = str(flags) if code else "DC"
             count = durations.counts.sum(axis=0)
-            yield Answers(int(edge), services[int(edge)], "", int(code), word, count, durations)
+            service = services[int(edge)]
+            yield Answers(int(edge), service, str(version), int(code), word, count, durations)
 
 
 def _visits(record: Measurements, topology: Topology, times: Floats) -> Iterator[Answers]:

@@ -99,6 +99,7 @@ class Sender:
         self.to = endpoint(url)
         self.sent = self.rejected = self.dropped = self.retries = 0
         self.problems: Counter[str] = Counter()
+        self.interrupted = False
         self.stop = threading.Event()
         self.deadline = float("inf")
         self._patience = patience
@@ -112,9 +113,8 @@ class Sender:
 
     def report(self, began: float) -> TraceExport:
         """What became of all; scenario time 0 was at `began`, s since 1970."""
-        return TraceExport(
-            self.to.geturl(), began, self.sent, self.rejected, self.dropped, self.retries, dict(self.problems)
-        )
+        counts = self.sent, self.rejected, self.dropped, self.retries
+        return TraceExport(self.to.geturl(), began, *counts, dict(self.problems), self.interrupted)
 
     def send(self, message: Message, spans: int) -> None:
         """Sends a batch of so many spans; returns when it has been taken, or dropped."""
@@ -228,6 +228,11 @@ class Sender:
             times
         )
 
+    def interrupt(self, spans: int) -> None:
+        """Ctrl-C: so many spans will not be sent."""
+        self.interrupted = True
+        self.drop(spans, "interrupted")
+
     def close(self) -> None:
         """Closes the connection."""
         if self._connection is not None:
@@ -280,32 +285,44 @@ class Stream:
         with self._lock:
             self._overflow[why] += spans
 
-    def close(self, limit: float = CLOSING) -> None:
-        """Sends what waits, for so long at most, s; counts what is left as dropped."""
+    def close(self, limit: float | None = None) -> None:
+        """Sends what waits, for so long (s, `CLOSING`) or until Ctrl-C; counts what is left as dropped."""
         sender = self._sender
+        limit = CLOSING if limit is None else limit
         sender.deadline = time.monotonic() + limit
         self._queue.put(None)
+        pressed = False
         try:
             self._thread.join(limit)
-        finally:
-            sender.stop.set()
-            self._thread.join(0.5)
+        except KeyboardInterrupt:
+            pressed = True
+        sender.stop.set()
+        self._thread.join(0.5)
         for why, spans in self._overflow.items():
             sender.drop(spans, why)
         with self._lock:
-            sender.drop(self._waiting, "the run was over before the receiver took them")
+            if pressed:
+                sender.interrupt(self._waiting)
+            else:
+                sender.drop(self._waiting, "the run was over before the receiver took them")
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            offered, spans = item
-            if not self._sender.stop.is_set():
-                left = spans
-                try:
-                    for message, count in self._encode(offered):
-                        self._sender.send(message, count)
-                        left -= count
-                except Exception as error:  # whatever it is: the next ones are sent
-                    self._sender.drop(left, f"an error of meshsim's own, please report it: {error!r}")
-                with self._lock:
-                    self._waiting -= spans
-        self._sender.close()
+        sender = self._sender
+        while (item := self._queue.get()) is not None and not sender.stop.is_set():
+            offered, left = item
+            try:
+                for message, count in self._encode(offered):
+                    if sender.stop.is_set():
+                        break
+                    sender.send(message, count)
+                    left -= count
+                    self._sent(count)
+            except Exception as error:  # whatever it is: the next ones are sent
+                sender.drop(left, f"an error of meshsim's own, please report it: {error!r}")
+                self._sent(left)
+        sender.close()
+
+    def _sent(self, spans: int) -> None:
+        """So many wait no longer."""
+        with self._lock:
+            self._waiting -= spans

@@ -203,7 +203,7 @@ class ControlPlane(Role):
     def _catch_up(self, version: int) -> None:
         """A proxy has a version from before the journal was damaged: all get a newer one."""
         now = self.clock.now()
-        self.memory.skip(self.plane, version, now)
+        self.memory.catch_up(self.plane, version, now)
         self.take_over(now)
         self.orders.postpone(self.target)
 

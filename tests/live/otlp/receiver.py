@@ -34,7 +34,7 @@ class Seen:
 
 @dataclass
 class Receiver:
-    """Serves on a port of the system's choice while it is entered.
+    """Serves while it is entered, on a port of the system's choice unless it is given one.
 
     `answers` are (status, headers) of the first requests, which take nothing; then all is taken. `delay` is
     how long each answer takes, s; of each batch `reject` spans are said to be rejected.
@@ -44,6 +44,7 @@ class Receiver:
     delay: float = 0.0
     reject: int = 0
     body: bytes | None = None
+    port: int = 0
     spans: list[Seen] = field(default_factory=list)
     requests: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -61,7 +62,7 @@ class Receiver:
                 pass
 
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))

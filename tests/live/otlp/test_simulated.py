@@ -16,29 +16,7 @@ from meshsim.errors import MeshsimError
 from meshsim.lab.traces import export_otlp
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver, shapes, unpack, wrong_trees
-
-TEXT = """
-name: shop
-duration: 20s
-drain: 10s
-services:
-  front:
-    replicas: 2
-    workers: 8
-    time: 1ms
-    endpoints: {page: {path: /page}, buy: {method: POST, path: /buy, script: [{call: cart/add, repeat: 2}]}}
-    script: [{call: cart}]
-  cart:
-    replicas: 2
-    workers: 2
-    time: {exponential: 4ms}
-    errors: 20%
-    endpoints: {add: {method: POST, path: /add, time: {exponential: 8ms}}}
-policies:
-  cart: {timeout: 60ms, retries: {attempts: 2, on: [5xx], per_try_timeout: 20ms}}
-load: [{to: front, rate: 60/s, endpoints: {page: 50, buy: 50}}]
-tracing: {sampling: 100%}
-"""
+from tests.live.otlp.shop import TEXT
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from prometheus_client.samples import Sample
 from meshsim.lab.run import run
 from meshsim.measure.grid import Floats
 from meshsim.measure.records import Records
-from meshsim.measure.telemetry import metrics_document, metrics_page
+from meshsim.measure.telemetry import PROXYS_OWN, metrics_document, metrics_page
 from meshsim.scenario.model import Scenario
 
 POLICY = {
@@ -107,6 +107,19 @@ def test_at_the_destination_each_try_is_counted_by_version_and_caller() -> None:
     }, "old has no sidecar to report"  # fmt: skip
 
 
+def test_the_source_knows_which_version_has_answered() -> None:
+    edge, rows = records().edges.index(("frontend", "cart")), records().calls
+    expected = Counter(
+        (version if version and not PROXYS_OWN & set(flag.split(",")) else "unknown", flag or "-")
+        for of, version, flag, end in zip(rows.edge, rows.version, rows.flag, rows.end, strict=True)
+        if of == edge and not np.isnan(end)
+    )
+    labels = {"reporter": "source", "destination_workload": "cart"}
+    by = "destination_version", "response_flags"
+    assert summed(page(), "istio_requests_total", *by, **labels) == expected
+    assert {version for version, _ in expected} == {"v1", "v2", "unknown"}
+
+
 def test_what_a_pod_that_is_gone_refuses_nobody_counts_there() -> None:
     plain = run(Scenario.model_validate({**MESH, "mesh": {"dataplane": "sidecar"}}))
     record, text = plain.records[0], metrics_page(plain.records[0], plain.scenario)
@@ -147,8 +160,8 @@ def test_histograms_say_the_same_as_rows() -> None:
     """With the same codes, flags and versions; how long it took is known of all codes together."""
     kept = page("histograms")
     for reporter in ("source", "destination"):
-        by = ["destination_workload", "response_code", "response_flags"]
-        by += ["source_workload"] if reporter == "source" else ["destination_version"]
+        by = ["destination_workload", "destination_version", "response_code", "response_flags"]
+        by += ["source_workload"] if reporter == "source" else []
         one, two = (summed(text, "istio_requests_total", *by, reporter=reporter) for text in (page(), kept))
         assert one == two
     name = "istio_request_duration_milliseconds"
