@@ -5,25 +5,30 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 
-PARALLEL := -n auto --dist loadfile
+# One more than there are cores: live tests wait more than they compute
+PARALLEL := -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile
 
-.PHONY: demo test verify verify-live laws build sanitize battery bench envoy lab clean
+.PHONY: demo test style verify verify-live laws build sanitize battery bench envoy lab clean
 
 demo: .venv/base.stamp          ## run the first scenario and show where its results are
 	$(BIN)/meshsim run scenarios/retry-storm.yaml --out out/retry-storm
 
-test: build                     ## style, types and the fast tests
+test: .venv/dev.stamp           ## style, types and the fast tests
+	@$(MAKE) --no-print-directory -j2 style build
+	$(BIN)/pytest $(PARALLEL) -m "not long"
+	MESHSIM_FORM=plain $(BIN)/pytest $(PARALLEL) -m "not long" tests/live/wire tests/live/proxy tests/live/test_garbage.py
+
+style: .venv/dev.stamp          ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(PARALLEL) -m "not long"
-	MESHSIM_FORM=plain $(BIN)/pytest $(PARALLEL) -m "not long" tests/live/wire tests/live/proxy tests/live/test_garbage.py
 
 verify: build                   ## the long verification: hundreds of generated scenarios, theory with tight intervals; reads HTTP beside nginx, haproxy, varnish, nodejs (Debian) where they are
 	$(BIN)/pytest -m "long"
 
 build: .venv/dev.stamp          ## compile the mesh again, if its sources have changed
 	$(BIN)/python -m meshsim.compiler --stale
+	@touch .venv/base.stamp
 
 sanitize: export MESHSIM_CFLAGS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1
 sanitize: export ASAN_OPTIONS = detect_leaks=0
@@ -60,16 +65,19 @@ lab: .venv/base.stamp           ## JupyterLab with the lessons
 	MESHSIM_BUILD=no $(PIP) --quiet -e '.[live,lab]'
 	$(BIN)/jupyter lab notebooks
 
-.venv/base.stamp: pyproject.toml setup.py constraints.txt
+.venv/bin/python:
 	@echo "1/4 making .venv"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv
+
+.venv/base.stamp: pyproject.toml setup.py constraints.txt | .venv/bin/python
 	@echo "2/4 fetching libraries"
 	@$(PIP) -v --no-compile -e '.[live]' 2>&1 | tee .venv/install.log | sed -un -e 's|^ *meshsim: |3/4 |p' \
 		-e 's|^Installing collected packages.*|4/4 installing libraries|p' || { tail -n 40 .venv/install.log; exit 1; }
 	touch $@
 
-.venv/dev.stamp: .venv/base.stamp
-	MESHSIM_BUILD=no $(PIP) --quiet -e '.[dev]'
+.venv/dev.stamp: pyproject.toml setup.py constraints.txt | .venv/bin/python
+	@echo "fetching and installing libraries"
+	@MESHSIM_BUILD=no $(PIP) --quiet -e '.[live,dev]'
 	touch $@
 
 clean:

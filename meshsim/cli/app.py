@@ -185,10 +185,13 @@ def present(result: Saveable, numbers: object, show: Callable[[list[Path]], None
         raise failure
 
 
-def code(*, partial: bool, missed: bool) -> int:
-    """How a verb ends, once its results are printed."""
+def code(*, partial: bool, missed: bool, unsent: bool = False) -> int:
+    """How a verb ends, once its results are printed; `unsent`: Ctrl-C has kept spans from being sent."""
     if partial:
         say("interrupted; the results are partial")
+    elif unsent:
+        say("interrupted; not all spans were sent")
+    if partial or unsent:
         return INTERRUPTED
     return MISSED if missed else 0
 

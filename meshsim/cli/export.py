@@ -53,6 +53,30 @@ def dashboard(output: To = None) -> None:
         _give(made.dashboard(), output)
 
 
+@export.command(epilog=example("meshsim export trace out -o trace.png"))
+def trace(
+    run: Annotated[Path, Argument(metavar="RUN_DIR", help="What run --out or live --out has written.")],
+    trace_id: Annotated[
+        str | None, Option("--id", metavar="ID", help="Of the trace, or how it ends; else the longest.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        Option("-o", "--output", metavar="FILE", help="A png, svg or pdf; RUN_DIR/trace.png if not given."),
+    ] = None,
+) -> None:
+    """Draw one trace of a run: its calls, tries and time-outs, one below the other, over time."""
+    with reporting_errors(as_json=False):
+        from meshsim.lab import files  # noqa: PLC0415 - slow to import
+        from meshsim.lab.observe.waterfall import waterfall  # noqa: PLC0415
+        from meshsim.lab.output import output as forms  # noqa: PLC0415
+
+        target = run / "trace.png" if output is None else output
+        (form,) = forms({"formats": [target.suffix.removeprefix(".")]}).formats
+        picture = waterfall(run, trace_id)
+        files.write(files.prepare(target.parent, "-o"), {target.name: picture.file(form)})
+        show(f"Written: {target}")
+
+
 def _give(text: str, output: Path | None) -> None:
     """Prints a file, or writes it."""
     if output is None:

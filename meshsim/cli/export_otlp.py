@@ -9,8 +9,9 @@ from typing import Annotated
 from typer import Argument, Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import MISSED, example, reporting_errors, say, show
+from meshsim.cli.app import code, example, reporting_errors, say, show
 from meshsim.cli.export import export
+from meshsim.errors import MeshsimError
 
 
 @export.command(epilog=example("meshsim export otlp out --to http://127.0.0.1:4318"))
@@ -23,14 +24,14 @@ def otlp(
         Path | None, Option(metavar="DIR", help="Folder for the files; RUN_DIR if not given.")
     ] = None,
     form: Annotated[
-        str,
+        str | None,
         Option(
             "--form",
             metavar="NAME",
-            help="Of files: protobuf, or json (a line a batch).",
+            help="Of files: protobuf, or json (a line a batch); protobuf if not given.",
             autocompletion=lambda: ["protobuf", "json"],
         ),
-    ] = "protobuf",
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Export the spans of a run as OpenTelemetry traces.
@@ -41,14 +42,17 @@ def otlp(
     with reporting_errors(as_json):
         from meshsim.lab.traces import export_otlp  # noqa: PLC0415
 
-        sent, written = export_otlp(run, to=to, out=out, form=form)
+        if to is not None and (out is not None or form is not None):
+            raise MeshsimError("with --to no file is written; leave out --out and --form")
+        sent, written = export_otlp(run, to=to, out=out, form=form or "protobuf")
     if as_json:
         print(json.dumps({"traces": None if sent is None else sent.as_dict(), "files": [*map(str, written)]}))
     elif sent is None:
-        show(f"Written: {', '.join(map(str, written))}")
+        last = f" to {written[-1].name}, {len(written)} files" if len(written) > 1 else ""
+        show(f"Written: {written[0]}{last}")
     else:
-        show(f"Sent {sent.sent:,} spans to {sent.url}")
+        show(sent.outcome())
     if sent is not None:
         for words in sent.words():
             say(words)
-        raise Exit(MISSED if sent.words() else 0)
+        raise Exit(code(partial=False, missed=bool(sent.words()), unsent=sent.interrupted))

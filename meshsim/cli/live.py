@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import app, example, reporting_errors, say, stopping
+from meshsim.cli.app import INTERRUPTED, app, example, reporting_errors, say, show, stopping
 from meshsim.cli.run import Out, present_run, run_code
 from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
+    from meshsim.lab.show.watch import Dashboard, Lines
     from meshsim.live.launch import LiveMesh
     from meshsim.measure.traces import TraceExport
 
@@ -30,7 +31,7 @@ Intercept = Annotated[
     Option(
         "--intercept",
         help="Linux: each replica in a network namespace of its own, where its calls go to its sidecar by"
-        " themselves: no HTTP_PROXY, no URL variables. Needs nft, but not root.",
+        " themselves: no HTTP_PROXY, no URL variables. Needs Linux, but not root.",
     ),
 ]
 Certificates = Annotated[
@@ -61,18 +62,17 @@ def live(
     formats: options.Formats = None,
     dpi: options.Dpi = None,
     csv: options.Csv = False,
+    metrics_every: options.MetricsEvery = None,
     check: options.Check = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Run a scenario for real, on this machine.
 
-    Each replica is a process, and beside it a proxy that applies the policies. A table shows how it goes; the
-    results are those of run, in the same files. With --json the first line says where everybody listens.
-    While it runs, meshsim live set and meshsim live scale change it.
+    Each replica is a process, and beside it a proxy that applies the policies. The results are those of run.
+    With --json the first line says where everybody listens. meshsim live set and live scale change a mesh.
 
-    Ctrl-C or SIGTERM ends it early and keeps what was measured so far, marked partial; a second one aborts.
-    However it ends, no process, port or file is left.
+    Ctrl-C or SIGTERM ends it early, and keeps what was measured, marked partial. A second one aborts.
     """
     with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
@@ -82,7 +82,7 @@ def live(
 
         if certificates is not None:
             files.prepare(certificates, option="--certificates")
-        output = options.output(out, formats, dpi, csv, as_json, quiet)
+        output = options.output(out, formats, dpi, csv, as_json, quiet, metrics_every)
 
         def ready(mesh: LiveMesh) -> None:
             message = watch.ready_message(mesh)
@@ -90,8 +90,8 @@ def live(
                 message["certificates"] = hand_out(mesh, certificates)
             if as_json:
                 print(json.dumps(message), flush=True)
-            elif no_load and not quiet:
-                _show(message)
+            elif no_load and shown is not None:
+                _show(message, shown)
 
         common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or (), "otlp": otlp}
         common |= {"access_log": access_log, "host": host, "intercept": intercept, "ready": ready}
@@ -112,18 +112,22 @@ def _tell(sent: TraceExport | None, as_json: bool) -> int:
     """Says what became of the spans of a mesh that only served; how the verb ends."""
     if sent is not None and as_json:
         print(json.dumps({"traces": sent.as_dict()}), flush=True)
+    elif sent is not None:
+        show(sent.outcome())
     for words in [] if sent is None else sent.words():
         say(words)
-    return 0
+    return INTERRUPTED if sent is not None and sent.interrupted else 0
 
 
-def _show(message: dict[str, Any]) -> None:
+def _show(message: dict[str, Any], shown: Dashboard | Lines) -> None:
     from meshsim.lab.show import terminal, watch  # noqa: PLC0415
 
+    shown.clear()
     out = terminal.console()
     for service, url in message["entry"].items():
         out.print(f"{terminal.escape(service)}: [bold]{terminal.escape(url)}[/]")
-    out.print(f"control plane: [bold]{terminal.escape(message['control_plane']['url'])}[/]")
+    plane = message["control_plane"]
+    out.print(f"control plane: [bold]{terminal.escape(plane['url'])}[/], process {plane['pid']}")
     terminal.show(out, watch.proxies_sheet(message))
     pod = next((each["pod"] for each in message["proxies"] if "pod" in each), None)
     if pod is not None:

@@ -61,10 +61,13 @@ def _show(checked: Checked, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts, indent=2))
         return
+    from meshsim.lab.show.sheets import plural  # noqa: PLC0415 - slow to import
+
     show(f"{checked.file}: fine.")
     show(f"services: {', '.join(facts['services'])}")
     show(f"edges: {', '.join(facts['edges'])}")
-    show(f"{facts['duration']:g} s, {facts['events']} events, {facts['objectives']} objectives")
+    counts = plural(facts["events"], "event"), plural(facts["objectives"], "objective")
+    show(f"{facts['duration']:g} s, {', '.join(counts)}")
     _explain(checked)
     for line in checked.notes():
         show(line)

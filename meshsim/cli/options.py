@@ -11,7 +11,7 @@ from typer import Argument, Option
 from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
-    from meshsim.lab.output import OutputOptions
+    from meshsim.lab.output import OutputOptions, RunOutputOptions
 
 LEAST, AT_MOST = 10, 200
 """Of `meshsim.measure.precision`, repeated: importing it takes longer than --help may."""
@@ -72,6 +72,16 @@ Otlp = Annotated[
     str | None,
     Option("--otlp", metavar="URL", help="Send spans to an OTLP receiver, such as http://127.0.0.1:4318."),
 ]
+MetricsEvery = Annotated[
+    str | None,
+    Option(
+        "--metrics-every",
+        metavar="TIME",
+        help="Write metrics.om too: the metrics over time, with a sample each 1s or so, for Prometheus.",
+    ),
+]
+OPTIONS = {"formats": "--format", "dpi": "--dpi", "csv": "--csv", "metrics_every": "--metrics-every"}
+"""Those of `meshsim.lab.output`, by name."""
 Csv = Annotated[bool, Option("--csv", help="Write each table as CSV too, with every digit.")]
 
 
@@ -86,19 +96,28 @@ class Output:
 
 
 def output(
-    out: Path | None, formats: str | None, dpi: int | None, csv: bool, as_json: bool, quiet: bool
+    out: Path | None,
+    formats: str | None,
+    dpi: int | None,
+    csv: bool,
+    as_json: bool,
+    quiet: bool,
+    metrics_every: str | None = None,
 ) -> Output:
     """The options as given; a MeshsimError where one can't be used, or has no effect without a folder."""
     from meshsim.lab.output import output as check  # noqa: PLC0415 - slow to import
 
-    forms: OutputOptions = {}
+    forms: RunOutputOptions = {}
     if formats is not None:
         forms["formats"] = formats
     if dpi is not None:
         forms["dpi"] = dpi
     if csv:
         forms["csv"] = True
+    if metrics_every is not None:
+        forms["metrics_every"] = metrics_every
     if forms and out is None:
-        raise MeshsimError("--format, --dpi and --csv are of files, and none are written; add --out DIR")
-    check(forms)
+        given = ", ".join(OPTIONS[name] for name in forms)
+        raise MeshsimError(f"{given}: of files, and none are written; add --out DIR, or leave it out")
+    check(forms, of_run=True)
     return Output(out, forms, as_json, quiet)

@@ -54,6 +54,7 @@ def run(
     formats: options.Formats = None,
     dpi: options.Dpi = None,
     csv: options.Csv = False,
+    metrics_every: options.MetricsEvery = None,
     otlp: options.Otlp = None,
     check: options.Check = False,
     as_json: options.AsJson = False,
@@ -68,6 +69,7 @@ def run(
     """
     with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
+        from meshsim.lab.run import check_metrics  # noqa: PLC0415
         from meshsim.lab.run import run as simulate  # noqa: PLC0415
         from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
@@ -75,9 +77,10 @@ def run(
         if context.args or Path(scenario).is_dir():
             command = shlex.join(["meshsim", "batch", scenario, *context.args])
             raise MeshsimError(f"run takes one scenario; for several, or those in a folder, write {command}")
-        output = options.output(out, formats, dpi, csv, as_json, quiet)
+        output = options.output(out, formats, dpi, csv, as_json, quiet, metrics_every)
         changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
         loaded = load(scenario, changes)
+        check_metrics(metrics_every, loaded)
         if out is not None:
             files.prepare(out, scenarios=files.RUN)
         total = loaded.duration * (replications if until is None else max(replications, options.LEAST))
@@ -102,4 +105,9 @@ def present_run(result: Run, output: options.Output) -> None:
 def run_code(result: Run, *, check: bool) -> int:
     """How a verb ends whose result is a run."""
     missed = any(not objective.met for objective in result.numbers.objectives)
-    return code(partial=result.numbers.partial, missed=check and missed)
+    sent = result.numbers.traces
+    return code(
+        partial=result.numbers.partial,
+        missed=check and missed,
+        unsent=sent is not None and sent.interrupted,
+    )

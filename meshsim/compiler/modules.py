@@ -19,7 +19,7 @@ OPEN = {
 }
 """Classes whose methods Python code overrides: bodies, and users with policies of their own."""
 
-OPEN_METHODS = {"Visit": {"go_home", "vanish", "refuse"}, "Recorder": {"certificate"}}
+OPEN_METHODS = {"Visit": {"go_home", "vanish", "refuse", "parent"}, "Recorder": {"certificate"}}
 """Of other classes, these methods alone. All that no source overrides are called directly."""
 
 PASSING = {
@@ -35,7 +35,7 @@ PASSING = {
 }
 """Classes whose objects a request makes, and takes with it: see `meshsim.compiler.pool`."""
 
-SELF_INDEXED = {"Gauge", "HeapClock", "RowRecorder"}
+SELF_INDEXED = {"Gauge", "HeapClock", "RowRecorder", "Tracer"}
 """Classes that find or give out all their indices themselves: no look at the bounds of their columns."""
 
 ENGINE = [

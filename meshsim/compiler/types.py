@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from meshsim.compiler.read import Class, Module, Program, Signature, is_property
 
 SCALARS = {"int": "int64_t", "Key": "uint64_t", "float": "double", "bool": "bint"}
-COLUMNS = {"array[float]": "double[::1]", "array[int]": "int64_t[::1]"}
+COLUMNS = {"array[float]": "double[::1]", "array[int]": "int64_t[::1]", "array[Key]": "uint64_t[::1]"}
 BUILTIN = {"list": "list", "dict": "dict", "str": "str", "bytes": "bytes"}
 
 

@@ -130,6 +130,9 @@ def new_recorder(topology: Topology) -> Recorder:
     numbers = {service: number for number, service in enumerate(scenario.services)}
     service_of = [numbers[topology.replicas[replica].service] for replica, _ in topology.places]
     start = 0.0 if scenario.warmup == "auto" else float(scenario.warmup)
-    return StreamRecorder(
-        grid.origin, grid.width, grid.most, start, topology.edge_of, service_of, len(topology.replicas)
-    )
+    names = {name: [*service.deployments()] for name, service in scenario.services.items()}
+    version_of = [
+        names[each.service].index(each.version) + 1 if len(names[each.service]) > 1 else 0
+        for each in topology.replicas
+    ]
+    return StreamRecorder(grid.origin, grid.width, grid.most, start, topology.edge_of, service_of, version_of)

@@ -63,15 +63,16 @@ def histograms(
 
 def _totals(found: totals.Totals, topology: Topology) -> Totals:
     """What was counted from the start of the run, by edge, and by version of a service."""
-    calls: Counter[tuple[int, int, str]] = Counter()
+    calls: Counter[tuple[int, str, int, str]] = Counter()
     visits: Counter[tuple[str, str, int]] = Counter()
     versions = [topology.labels[replica][:2] for replica, _ in topology.places]
-    for route, times in enumerate(found.good_calls):
-        calls[topology.edge_of[route], 200, ""] += times
+    for number, times in enumerate(found.good_calls):
+        if times:
+            calls[*_answered(number, found, topology), 200, ""] += times
     for number, times in found.other_calls.items():
         of, flags = divmod(number, 1 << ANSWERS)
-        route, status = divmod(of, CODES)
-        calls[topology.edge_of[route], status, flag_names(flags)] += times
+        call, status = divmod(of, CODES)
+        calls[*_answered(call, found, topology), status, flag_names(flags)] += times
     for place, times in enumerate(found.good_visits):
         visits[*versions[place], 200] += times
     for number, times in found.other_visits.items():
@@ -79,17 +80,26 @@ def _totals(found: totals.Totals, topology: Topology) -> Totals:
         visits[*versions[place], status] += times
     return Totals(
         [
-            Answers(edge, topology.edges[edge][1], "", status, flags, times)
-            for (edge, status, flags), times in calls.items()
+            Answers(edge, topology.edges[edge][1], version, status, flags, np.array([times], float))
+            for (edge, version, status, flags), times in calls.items()
             if times
         ],
         [
-            Answers(None, service, version, status, "", times)
+            Answers(None, service, version, status, "", np.array([times], float))
             for (service, version, status), times in visits.items()
             if times
         ],
         found.ejections,
     )
+
+
+def _answered(number: int, found: totals.Totals, topology: Topology) -> tuple[int, str]:
+    """The edge of calls that are counted together, and the version that answered, if there are several."""
+    route, version = divmod(number, found.versions)
+    edge = topology.edge_of[route]
+    if not version:
+        return edge, ""
+    return edge, [*topology.scenario.services[topology.edges[edge][1]].deployments()][version - 1]
 
 
 def _connected(counts: dict[int, int]) -> dict[int, dict[str, int]]:

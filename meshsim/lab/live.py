@@ -14,10 +14,11 @@ from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.jobs import memory
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible, orderly
-from meshsim.lab.output import OutputOptions, output
+from meshsim.lab.output import RunOutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
 from meshsim.lab.traces import LiveTraces, traces_to, with_traces
+from meshsim.live import folders
 from meshsim.live.child import ROLES
 from meshsim.live.intercept.lacking import refuse_interception
 from meshsim.live.launch import LiveMesh
@@ -70,7 +71,7 @@ def run_live(
     ready: Watch | None = None,
     watch: Watch | None = None,
     interrupted: Callable[[], None] | None = None,
-    **options: Unpack[OutputOptions],
+    **options: Unpack[RunOutputOptions],
 ) -> LiveRun:
     """Runs a scenario on this machine, until its load is done.
 
@@ -92,14 +93,15 @@ def run_live(
         ScenarioError: the scenario can't be used.
         MeshsimError: another argument can't; a process can't be started, or dies; results can't be written.
     """
-    output(options, saved=out is not None)
+    output(options, saved=out is not None, of_run=True)
     chosen = seeded(load(scenario, overrides), seed)
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
     traces = traces_to(otlp, chosen, proxy)
     asked = options_of(chosen, proxy, host, access_log, roles, traces, intercept=intercept)
     with orderly(), traces, LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
-        mesh.launch()
+        with folders.room(mesh.keeper.folder):
+            mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
             _begin(mesh, traces, ready)
@@ -140,7 +142,8 @@ def serve_live(
     traces = traces_to(otlp, chosen, proxy)
     options = options_of(chosen, proxy, host, access_log, roles, traces, load=False, intercept=intercept)
     with orderly(), traces, LiveMesh(chosen, chosen.seed, options, progress) as mesh:
-        mesh.launch()
+        with folders.room(mesh.keeper.folder):
+            mesh.launch()
         with interruptible(terminate=True) as stop:
             _begin(mesh, traces, ready)
             while not stop.pressed:
@@ -153,7 +156,8 @@ def serve_live(
 
 def _begin(mesh: LiveMesh, traces: LiveTraces, ready: Watch | None) -> None:
     """Scenario time begins, and whoever wants to know hears of it."""
-    mesh.start()
+    with folders.room(mesh.keeper.folder):
+        mesh.start()
     traces.follow(mesh)
     if ready is not None:
         ready(mesh)
@@ -190,7 +194,8 @@ def options_of(
     if intercept:
         refuse_interception(scenario, proxy)
     sink = None if traces is None else traces.sink
-    return Options(proxy, load, load, log, own_address(host), roles or ROLES, intercept, sink)
+    receiver = None if traces is None else traces.receiver
+    return Options(proxy, load, load, log, own_address(host), roles or ROLES, intercept, sink, receiver)
 
 
 def _watch(mesh: LiveMesh, stop: Interrupt, watch: Watch | None) -> Ending:

@@ -6,6 +6,7 @@ wanted this time is named too, so that none is left of an earlier run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
@@ -15,12 +16,15 @@ from meshsim.lab import files
 from meshsim.measure.table import Table
 from meshsim.plain import native
 from meshsim.scenario.names import suggestion
+from meshsim.units import duration
 
 if TYPE_CHECKING:
     from meshsim.plot import Picture
 
 FORMATS = ("png", "svg", "pdf")
 DPI, DPI_LEAST, DPI_MOST = 100, 20, 600
+EVERY_LEAST = 0.01
+"""Between two samples of metrics, s."""
 
 Written = dict[str, files.Content | files.Stale]
 """Files by name."""
@@ -44,6 +48,17 @@ class OutputOptions(TypedDict, total=False):
     csv: bool
 
 
+class RunOutputOptions(OutputOptions, total=False):
+    """How the results of one run are saved.
+
+    Attributes:
+        metrics_every: ``"1s"``, or s: saves its metrics so often too, as OpenMetrics; only at the end if not
+            given.
+    """
+
+    metrics_every: str | float
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """The same, checked; see `output`."""
@@ -51,6 +66,7 @@ class Output:
     formats: tuple[str, ...]
     dpi: int
     csv: bool
+    metrics_every: float | None = None
 
     def tables(self, **tables: Table | tuple[str, ...]) -> Written:
         """The files of tables, by name without an ending; only column names of one not there this time."""
@@ -79,17 +95,26 @@ class Output:
         }
 
 
-def output(options: OutputOptions, *, saved: bool = True) -> Output:
-    """The options, checked before long work; MeshsimError if one can't be used, or nothing is `saved`."""
+def output(options: OutputOptions | RunOutputOptions, *, saved: bool = True, of_run: bool = False) -> Output:
+    """The options, checked before long work; MeshsimError if one can't be used, or nothing is `saved`.
+
+    Those of `RunOutputOptions` are known where they are `of_run`.
+    """
     if options and not saved:
-        raise MeshsimError("formats, dpi and csv are of files, and none are written; give a folder with out")
-    unknown = set(options) - OutputOptions.__optional_keys__
+        raise MeshsimError(
+            f"{', '.join(options)}: of files, and none are written; give a folder with out, or leave it out"
+        )
+    unknown = set(options) - (RunOutputOptions if of_run else OutputOptions).__optional_keys__
     if unknown:
         raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
     csv = native(options.get("csv", False))
     if not isinstance(csv, bool):
         raise MeshsimError(f"csv: {shown(csv)} is neither true nor false; give True for tables as CSV too")
-    return Output(_formats(options.get("formats", FORMATS[0])), _dpi(options.get("dpi", DPI)), csv)
+    every = options.get("metrics_every")
+    return Output(
+        _formats(options.get("formats", FORMATS[0])), _dpi(options.get("dpi", DPI)), csv,
+        None if every is None else _every(every),
+    )  # fmt: skip
 
 
 def _formats(wanted: str | Sequence[str]) -> tuple[str, ...]:
@@ -107,3 +132,14 @@ def _dpi(wanted: int) -> int:
     if not isinstance(dpi, int) or not DPI_LEAST <= dpi <= DPI_MOST:
         raise MeshsimError(f"{shown(wanted)} dots per inch can't be drawn; choose {DPI_LEAST} to {DPI_MOST}")
     return dpi
+
+
+def _every(wanted: object) -> float:
+    value = native(wanted)
+    try:
+        step = float(value) if isinstance(value, int | float) else duration(value)
+    except ValueError as error:
+        raise MeshsimError(f"metrics_every: {error}") from error
+    if isinstance(value, bool) or not EVERY_LEAST <= step < math.inf:
+        raise MeshsimError(f"metrics_every: {shown(wanted)} can't be used; choose 10ms or more, such as 1s")
+    return step

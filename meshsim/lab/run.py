@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from meshsim.lab import approach, engines, files
 from meshsim.lab.engines import Engine, Progress
 from meshsim.lab.jobs import memory
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible
-from meshsim.lab.output import OutputOptions, output
+from meshsim.lab.output import RunOutputOptions, output
 from meshsim.lab.show import frames, sheets
 from meshsim.lab.traces import ended_now, send_table, sender_to, with_traces
 from meshsim.measure.measurements import Measurements
@@ -28,7 +29,7 @@ from meshsim.measure.spans import COLUMNS as SPAN_COLUMNS
 from meshsim.measure.spans import spans
 from meshsim.measure.summary import Provenance, Summary, summarise
 from meshsim.measure.table import Table, frame
-from meshsim.measure.telemetry import metrics_page
+from meshsim.measure.telemetry import metrics_document, metrics_page
 from meshsim.plain import converted
 from meshsim.scenario import config, load
 from meshsim.scenario.advice import advise
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from meshsim.scenario.machines import BalancerFactory, RetryRuleFactory
 
 SEED_LIMIT = 1 << 63
+METRICS_MARK = b"# TYPE pilot_xds_pushes unknown"
+"""What the file of metrics over time holds."""
 DRAWN_REQUESTS = 125
 """In a bin of the picture, on average: nearly all then have the 100 that a 99th percentile takes."""
 
@@ -137,14 +140,15 @@ class Run:
 
         return run_figure(self.scenario, self.numbers, self.drawn_columns)
 
-    def save(self, folder: str | Path, **options: Unpack[OutputOptions]) -> list[Path]:
+    def save(self, folder: str | Path, **options: Unpack[RunOutputOptions]) -> list[Path]:
         """Saves summary, requests, series, spans, picture, the scenario as it ran and its files: all or none.
 
-        Also ``metrics.prom``, its proxies' metrics at the end; of several replications, the first one's.
+        Also ``metrics.prom``, its proxies' metrics at the end, and with `metrics_every` ``metrics.om``, which
+        has them over time; of several replications, the first one's.
         A run that kept histograms has no requests and spans; files of an earlier run with such are removed.
-        The options are those of `meshsim.lab.output.OutputOptions`. MeshsimError if the files can't be saved.
+        The options are those of `meshsim.lab.output.RunOutputOptions`. MeshsimError: files can't be saved.
         """
-        form, path = output(options), files.prepare(folder, scenarios=files.RUN)
+        form, path = output(options, of_run=True), files.prepare(folder, scenarios=files.RUN)
         return files.write(
             path,
             {
@@ -156,10 +160,20 @@ class Run:
                 ),
                 **form.pictures(run=self.plot()),
                 "metrics.prom": metrics_page(self.records[0], self.scenario),
+                "metrics.om": self._metrics(form.metrics_every),
                 "scenario.yaml": config.text(self.scenario),
                 **config.files(self.scenario),
             },
         )
+
+    def _metrics(self, every: float | None) -> files.Writer | files.Stale:
+        """The file of metrics over time; a simulation is dated as if it ended now, or where its spans are."""
+        if every is None:
+            return files.Stale(METRICS_MARK)
+        record = self._rows("metrics over time")[0]
+        known = self.numbers.traces or self.numbers.live
+        began = time.time() - record.end if known is None else known.began
+        return lambda out: out.writelines(metrics_document(record, self.scenario, every, began))
 
     def __repr__(self) -> str:
         return sheets.run_line(type(self).__name__, self.numbers)
@@ -189,7 +203,7 @@ def run(
     at_most: int | None = None,
     looked: Looked | None = None,
     otlp: str | None = None,
-    **options: Unpack[OutputOptions],
+    **options: Unpack[RunOutputOptions],
 ) -> Run:
     """Simulates a scenario.
 
@@ -214,21 +228,28 @@ def run(
         at_most: replications with `until`, however wide the interval still is; None is 200.
         looked: called whenever `until` has looked.
         otlp: URL of an OTLP receiver, which is sent the spans when the run is over.
-        options: with `out`: `formats` and `dpi` of the picture, `csv` for tables as CSV too.
+        options: with `out`: `formats` and `dpi` of the picture, `csv`, `metrics_every`: metrics over time.
 
     Raises:
         ScenarioError: the scenario can't be used.
         MeshsimError: another argument can't, or the results can't be written.
     """
-    output(options, saved=out is not None)
+    output(options, saved=out is not None, of_run=True)
     chosen = load(scenario, overrides if keep is None else with_override(overrides, "keep", keep))
     name = chosen.engine if engine is None else engine
     simulate = engines.engine(name, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
     chosen = _ready(chosen, simulate, seed, replications, goal)
+    check_metrics(options.get("metrics_every"), chosen)
     sender = _prepare(chosen, out, otlp)
     result = _run(name, simulate, chosen, goal, replications, progress, interrupted, looked)
     return _hand_over(result, sender, out, options)
+
+
+def check_metrics(every: str | float | None, scenario: Scenario) -> None:
+    """A MeshsimError where metrics over time are wanted of a run that will have none."""
+    if every is not None and scenario.keep != "records":
+        raise MeshsimError("a run that keeps histograms has no metrics over time; add --keep records")
 
 
 def _prepare(scenario: Scenario, out: str | Path | None, otlp: str | None) -> Sender | None:
@@ -241,7 +262,7 @@ def _prepare(scenario: Scenario, out: str | Path | None, otlp: str | None) -> Se
     return sender
 
 
-def _hand_over(result: Run, sender: Sender | None, out: str | Path | None, options: OutputOptions) -> Run:
+def _hand_over(result: Run, sender: Sender | None, out: str | Path | None, options: RunOutputOptions) -> Run:
     """Sends and saves what there is to be; the result, which then knows of it."""
     if sender is not None:
         spans = result.span_columns

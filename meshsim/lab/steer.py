@@ -10,12 +10,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from meshsim.errors import MeshsimError, ScenarioError, shown
+from meshsim.errors import MeshsimError, shown
 from meshsim.live import Message
+from meshsim.live.control.orders import TIMEOUT_MOST
 from meshsim.live.folders import notes
 from meshsim.measure.result import Result
 from meshsim.scenario.document import parse_value
-from meshsim.scenario.overrides import SET, plain
+from meshsim.scenario.overrides import plain
 
 MARGIN = 5.0
 """How much longer than an order may take its answer is waited for, s."""
@@ -91,7 +92,7 @@ def set_live(
     if not pairs:
         raise MeshsimError("nothing to set; write KEY=VALUE, such as policies.cart.timeout=300ms")
     values = {
-        key: parse_value(value, SET) if isinstance(value, str) else value for key, value in pairs.items()
+        key: parse_value(value, key) if isinstance(value, str) else value for key, value in pairs.items()
     }
     return _order(find(mesh), "/set", {"set": {key: plain(value) for key, value in values.items()}}, timeout)
 
@@ -99,9 +100,7 @@ def set_live(
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise ScenarioError.at(
-            SET, 0, f"{shown(text)} has no =", "write KEY=VALUE, such as policies.cart.timeout=1s"
-        )
+        raise MeshsimError(f"{shown(text)} has no =; write KEY=VALUE, such as policies.cart.timeout=1s")
     return key.strip(), value
 
 
@@ -120,6 +119,8 @@ def scale_live(
 
 def _order(mesh: Mesh, page: str, order: Message, timeout: float) -> Steered:
     """Asks the control plane, again if it dies meanwhile: what is asked for twice is the same."""
+    if not 0 < timeout <= TIMEOUT_MOST:
+        raise MeshsimError(f"timeout: {timeout:g} is not from 0 to {TIMEOUT_MOST:g} s; wait again if need be")
     deadline = time.monotonic() + timeout
     while True:
         left = deadline - time.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
+from meshsim.lab.jobs.interrupt import orderly
 from meshsim.live.launch import LiveMesh
-from meshsim.live.spans import ROW_BYTES, read
-from meshsim.measure.spans import COLUMNS, span_rows
+from meshsim.live.options import TraceReceiver
+from meshsim.measure.spans import COLUMNS, ROW_BYTES, Spans, span_rows
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.measure.traces import TraceExport
-from meshsim.mesh.spans import Tracer
 from meshsim.scenario import load
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 NANO = 1_000_000_000
 FORMS = {"protobuf": "pb", "json": "json"}
 """Of exported files, and how their names end."""
+GIVE = "give the folder of run --out or live --out"
 
 
 def sender_to(url: str, patience: float | None = None) -> Sender:
@@ -79,17 +79,16 @@ def messages(rows: Sequence[Mapping[str, Any]], encode: Encoder) -> Iterator[tup
 
 def send_table(sender: Sender, table: Table, scenario: Scenario, engine: str, began: float) -> TraceExport:
     """Sends a table of spans; Ctrl-C ends it, and what is left then is counted as dropped."""
-    rows = rows_of(table)
-    encode = encoder(scenario, engine, began)
-    left = len(rows)
-    try:
-        for message, count in messages(rows, encode):
-            sender.send(message, count)
-            left -= count
-    except KeyboardInterrupt:
-        sender.drop(left, "interrupted")
-    finally:
-        sender.close()
+    left = len(table["span_id"])
+    with orderly():
+        try:
+            for message, count in messages(rows_of(table), encoder(scenario, engine, began)):
+                sender.send(message, count)
+                left -= count
+        except KeyboardInterrupt:
+            sender.interrupt(left)
+        finally:
+            sender.close()
     return sender.report(began)
 
 
@@ -116,11 +115,13 @@ class LiveTraces:
     `began` is when scenario time 0 was, s since 1970. Without a sender it does nothing.
     """
 
-    def __init__(self, sender: Sender | None, scenario: Scenario) -> None:
+    def __init__(self, sender: Sender | None, scenario: Scenario, engine: str = "live") -> None:
         self.began = time.time()
         self.sink = None if sender is None else self._take
+        self.receiver = None if sender is None else TraceReceiver(sender.to.geturl(), sender.asked)
         self._sender = sender
         self._scenario = scenario
+        self._engine = engine
         self._mesh: LiveMesh | None = None
         self._encoder: Encoder | None = None
         self._stream: Stream | None = None
@@ -134,11 +135,10 @@ class LiveTraces:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self._stream is not None:
-            with contextlib.suppress(KeyboardInterrupt):  # which ends the wait
-                if kind is None:
-                    self._stream.close()
-                else:
-                    self._stream.close(0.0)
+            if kind is None:
+                self._stream.close()
+            else:
+                self._stream.close(0.0)
 
     def follow(self, mesh: LiveMesh) -> None:
         """Scenario time of this mesh has begun."""
@@ -159,24 +159,18 @@ class LiveTraces:
     def _messages(self, offered: tuple[str, bytes]) -> Iterator[tuple[Message, int]]:
         id_, packed = offered
         if self._encoder is None:
-            self._encoder = encoder(self._scenario, "live", self.began)
-        tracer = Tracer()
-        tracer.rows = read(packed)
+            self._encoder = encoder(self._scenario, self._engine, self.began)
         topology = (
             Topology(self._scenario) if self._mesh is None else self._mesh.topology
         )  # it may have grown
-        rows = [{**row, "instance": id_} for row in span_rows(tracer, topology)]
+        rows = [{**row, "instance": id_} for row in span_rows(Spans.read(packed), topology)]
         return messages(rows, self._encoder)
 
 
 def traces_to(url: str | None, scenario: Scenario, proxy: str) -> LiveTraces:
-    """What sends the spans of a live run to a receiver, if there is a URL.
-
-    MeshsimError: it is none, or the proxies are Envoys, which keep no spans.
-    """
-    if url is not None and proxy != "meshsim":
-        raise MeshsimError("--otlp: an Envoy's spans are not collected; use --proxy meshsim, or leave it out")
-    return LiveTraces(None if url is None else sender_to(url, float("inf")), scenario)
+    """What sends the spans of a live run to a receiver, if there is a URL; MeshsimError where it is none."""
+    engine = "live" if proxy == "meshsim" else proxy
+    return LiveTraces(None if url is None else sender_to(url, float("inf")), scenario, engine)
 
 
 # ---- from a folder ----------------------------------------------------------------------------------
@@ -205,9 +199,7 @@ def export_otlp(
     if form not in FORMS:
         raise MeshsimError(f"no form {form!r} of OTLP; choose {' or '.join(FORMS)}")
     sender = None if to is None else sender_to(to)
-    scenario, table, engine, began = _read(Path(folder))
-    if not len(table["span_id"]):
-        raise MeshsimError(f"{folder} has no spans; run the scenario with --set tracing.sampling=100%")
+    scenario, table, engine, began = read_spans(Path(folder))
     if sender is not None:
         return send_table(sender, table, scenario, engine, began), []
     sender_to("http://localhost")  # that it is there
@@ -221,23 +213,28 @@ def export_otlp(
     return None, files.write(target, named)
 
 
-def _read(folder: Path) -> tuple[Scenario, Table, str, float]:
+def read_spans(folder: Path) -> tuple[Scenario, Table, str, float]:
     """What a run was made of, its spans, its engine, and when it began, s since 1970."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
 
     spans, summary = folder / "spans.parquet", folder / "summary.json"
     try:
         numbers = json.loads(summary.read_text(encoding="utf-8"))
+        saved = spans.stat().st_mtime
         found = pq.read_table(spans)
         table = {name: found.column(name).to_numpy(zero_copy_only=False) for name in found.column_names}
-        saved, engine = spans.stat().st_mtime, str(numbers["engine"])
+        engine = str(numbers["engine"])
         known = (numbers.get("traces") or numbers.get("live") or {}).get("began")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except OSError as error:
         raise MeshsimError(
-            f"{folder} holds no spans of a run ({error}); give the folder of run --out or live --out"
+            f"can't read {error.filename or folder}: {error.strerror or error}; {GIVE}"
         ) from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise MeshsimError(f"{folder} holds no spans of a run ({error}); {GIVE}") from error
     if missing := [name for name in (*COLUMNS, "replication") if name not in table]:
         raise MeshsimError(f"{spans} has no column {missing[0]}: an older meshsim wrote it; run it again")
+    if not len(table["span_id"]):
+        raise MeshsimError(f"{folder} has no spans; run the scenario with --set tracing.sampling=100%")
     began = float(known) if isinstance(known, int | float) else saved - _length(table)
     return load(folder / "scenario.yaml"), table, engine, began
 

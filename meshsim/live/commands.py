@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from collections.abc import Callable, Mapping
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Address
@@ -48,6 +50,18 @@ def no_proxy(services: list[str]) -> str:
 def variable(service: str) -> str:
     """A service's name as that of an environment variable: ``cart-v2`` is CART_V2."""
     return re.sub(r"\W", "_", service).upper()
+
+
+def await_all(
+    silent: Mapping[Process, Address], serves: Callable[[Process, Address], bool], limit: float,
+    wait: Callable[[str], object],
+) -> None:  # fmt: skip
+    """Waits until programs serve, by `wait`, which is told for whom; MeshsimError after `limit`, s."""
+    deadline = time.monotonic() + limit
+    while silent := {each: app for each, app in silent.items() if not serves(each, app)}:
+        if time.monotonic() > deadline:
+            raise silence(*next(iter(silent.items())), limit)
+        wait(f"waiting for {', '.join(program.name for program in silent)}")
 
 
 def silence(program: Process, address: Address, limit: float) -> MeshsimError:

@@ -35,10 +35,7 @@ MICROS = 1e6
 _NUMBER = rb"-?[0-9]{1,10}(?:\.[0-9]{1,20})?(?:e-?[0-9]{1,3})?"
 _CONTEXT = re.compile(rb"([0-9a-f]{16});(" + _NUMBER + rb");([01]);([01]);(-?[0-9]{1,4})")
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-
-TraceId = int
-"""128 bits, which C has no number for."""
+_TRACEPARENT = re.compile(rb"00-([0-9a-f]{16})([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 @final
@@ -108,29 +105,26 @@ def attempt_key(context: Context, count: bytes) -> tuple[Key, int]:
 
 @final
 class Trace:
-    """What ``traceparent`` says; `parent` is the key of the attempt that the caller served when it called."""
+    """What ``traceparent`` says.
 
-    def __init__(self, trace: TraceId, parent: Key, sampled: bool) -> None:
-        self.trace = trace
+    The trace's id is `half`, its upper half, and `root`, the key of the client's request; `parent` is the key
+    of the attempt that the caller served when it called.
+    """
+
+    def __init__(self, half: Key, root: Key, parent: Key, sampled: bool) -> None:
+        self.half = half
+        self.root = root
         self.parent = parent
         self.sampled = sampled
 
-    def root(self) -> Key:
-        """The key of the client's request: the lower half of its trace's id."""
-        return self.trace & 0xFFFFFFFFFFFFFFFF
-
-    def half(self) -> Key:
-        """The upper half of its id."""
-        return (self.trace >> 64) & 0xFFFFFFFFFFFFFFFF
-
     def header(self) -> bytes:
         """The value of ``traceparent``."""
-        return traceparent(trace_hex(self.trace), self.parent, self.sampled)
+        return traceparent(trace_hex(self.half, self.root), self.parent, self.sampled)
 
 
-def trace_hex(trace: TraceId) -> str:
-    """A trace's id as ``traceparent`` has it."""
-    return f"{trace:032x}"
+def trace_hex(half: Key, root: Key) -> str:
+    """A trace's id, of its two halves, as ``traceparent`` has it."""
+    return f"{half:016x}{root:016x}"
 
 
 def trace_half(name: str) -> Key:
@@ -144,16 +138,11 @@ def trace_half(name: str) -> Key:
 
 def key_hex(half: Key, key: Key) -> str:
     """The trace's id of a request that nobody has given one: its key, below the half that is the run's."""
-    return f"{half:016x}{key or 1:016x}"
-
-
-def half_of(trace: str) -> Key:
-    """The upper half of a trace's id, of its 32 hex."""
-    return int(trace[:16], 16)
+    return trace_hex(half, key or 1)
 
 
 def traceparent(trace: str, parent: Key, sampled: bool) -> bytes:
-    """The value of ``traceparent``; `trace` is as `trace_hex` or `key_hex` writes it. See `Trace`."""
+    """The value of ``traceparent``; `trace` is as `trace_hex` writes it. See `Trace`."""
     return f"00-{trace}-{parent:016x}-0{1 if sampled else 0}".encode()
 
 
@@ -162,8 +151,8 @@ def parse_trace(value: bytes) -> Trace | None:
     found = _TRACEPARENT.fullmatch(value)
     if found is None:
         return None
-    trace, parent, flags = int(found[1], 16), int(found[2], 16), int(found[3], 16)
-    return Trace(trace, parent, flags & 1 == 1) if trace and parent else None
+    half, root, parent, flags = [int(group, 16) for group in found.groups()]
+    return Trace(half, root, parent, flags & 1 == 1) if (half or root) and parent else None
 
 
 def request_id(key: Key) -> bytes:

@@ -102,8 +102,7 @@ class Keeper:
             if "warm" in request:
                 return self._warm(request)
             if "intercept" in request:
-                hosts, names, nft = request["intercept"]
-                self._pods.want(Wanted(Path(hosts), Path(names), nft))
+                self._pods.want(Wanted(*map(Path, request["intercept"])))
                 return {}
             if "fork" in request:
                 return {"pid": self._fork(request, fds)}
@@ -124,7 +123,10 @@ class Keeper:
             resolve_name(place)
         with contextlib.suppress(ImportError):
             importlib.import_module("uvloop")
-        child.scenario_of(request["scenario"], request["folder"])
+        scenario = child.scenario_of(request["scenario"], request["folder"])
+        if scenario.mesh.mtls is not None:  # OpenSSL takes each child longer than all the rest
+            importlib.import_module("meshsim.live.identity.authority")
+            importlib.import_module("meshsim.live.identity.proxy")
         gc.collect()
         gc.freeze()  # children leave the pages of what is there alone
         return {}

@@ -22,10 +22,10 @@ from typing import Any
 from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message, commands
 from meshsim.live.child import ROLES, STATS_INTERVAL
-from meshsim.live.control.process import ControlProcess
+from meshsim.live.control.process import SILENCE, ControlProcess
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.intercept.plan import PodPlan
-from meshsim.live.launcher import CONTROL_PLANE, HUNG, NAMES, REPORTS, THE_MESH
+from meshsim.live.launcher import CONTROL_PLANE, HUNG, NAMES, THE_MESH, late
 from meshsim.live.options import Options, Progress
 from meshsim.live.pods import Cluster
 from meshsim.live.ports import free_ports
@@ -56,8 +56,7 @@ class LiveMesh:
         stats: what each process has last reported, by (role, id).
         cpu: what each process has used of a core while the mesh ran, s, once it is stopped.
         troubles: what went wrong in processes, and how often, by their names; once they are stopped.
-        control: the control plane; `cluster`: the replicas that come and go.
-        pods: which processes are in pods.
+        control: the control plane; `cluster`: replicas that come and go; `pods`: which processes are in pods.
     """
 
     control: ControlProcess
@@ -137,19 +136,18 @@ class LiveMesh:
         self.proxies.enrol(self.enrolments)
         self.listeners = self.proxies.open(heard)
         self.apps = self._find_apps(heard)
-        self._run_programs()
+        self.cluster.run_programs(PHASE_LIMIT, self._wait)
         self._progress("connecting them")
         self._connect()
 
     def _chosen_proxies(self) -> Proxies:
-        host = self.options.host
         if self.options.proxy == "meshsim":
-            return MeshsimProxies(self.topology, host, self.fork)
+            return MeshsimProxies(self.topology, self.options.host, self.fork)
         if self.options.proxy == "envoy":
             from meshsim.live.envoy.mesh import Envoys  # noqa: PLC0415 - an extra
 
-            rest = self.options.access_log, self._context, lambda: self.topology, self._hear_envoy
-            return Envoys(self.scenario, self.seed, host, self.keeper.folder / "envoy", *rest)
+            rest = self.keeper.folder / "envoy", self._context, lambda: self.topology, self._hear_envoy
+            return Envoys(self.scenario, self.seed, self.options, *rest)
         raise MeshsimError(f"no proxy {self.options.proxy!r}; choose meshsim or envoy")
 
     def _hear_envoy(self, member: Member, id_: str, message: Message) -> None:
@@ -176,9 +174,10 @@ class LiveMesh:
 
     def quiet(self, id_: str, since: float) -> bool:
         """Whether the processes of a replica hold nothing, as they say well after `since`, monotonic, s."""
-        keys = map(self._members.__getitem__, self.members_of(id_))
+        keys = [self._members[member] for member in self.members_of(id_) if member.reports]
         late = since + STATS_INTERVAL  # what was on its way then has arrived
-        return all(self._heard_at.get(key, 0.0) > late and not self.stats[key].get("held") for key in keys)
+        free = all(self._heard_at.get(key, 0.0) > late and not self.stats[key].get("held") for key in keys)
+        return free and time.monotonic() > late and self.proxies.quiet(id_)
 
     def _find_apps(self, heard: Mapping[Process, Message]) -> dict[str, Address]:
         """Where each replica's application listens, or shall."""
@@ -201,18 +200,10 @@ class LiveMesh:
         name, pod = f"the program of {place.name}", self.pods.place("program", place.name)
         return self.keeper.run(name, live.command, env, self.scenario.folder, pod)
 
-    def _run_programs(self) -> None:
-        """Starts the programs of the user's own, and waits until they serve."""
-        silent: dict[Process, Address] = {}
-        for place in self.topology.replicas:
-            if place.deployment.live is not None and not place.added:
-                silent[self.cluster.note_program(place, self.run_program(place))] = self.apps[place.name]
-        deadline = time.monotonic() + PHASE_LIMIT
-        while silent := {each: app for each, app in silent.items() if not self.pods.serves(each, app)}:
-            self._progress(f"waiting for {', '.join(program.name for program in silent)}")
-            self.handle(PROBE_INTERVAL)
-            if time.monotonic() > deadline:
-                raise commands.silence(*next(iter(silent.items())), PHASE_LIMIT)
+    def _wait(self, words: str) -> None:
+        """Waits for something a little."""
+        self._progress(words)
+        self.handle(PROBE_INTERVAL)
 
     def reached_at(self) -> dict[str, Address]:
         """Where callers reach each replica that there is, or was."""
@@ -275,8 +266,8 @@ class LiveMesh:
         self.handle(timeout)
         self.proxies.tick(self.now)
         self.cluster.tick()
-        if self.control.due:
-            self.control.start()
+        if words := self.control.look():
+            self._progress(words)
 
     def reports(self) -> list[Message]:
         """What each proxy counts by now."""
@@ -328,14 +319,13 @@ class LiveMesh:
 
     def _hear_control_plane(self, message: Message) -> None:
         """A control plane that takes over is told all; and what it wants of the cluster is done."""
+        self.control.heard()
         if "listening" in message:
             self.control.tell_everything(self.addresses(CONTROL_PLANE, THE_MESH))
         elif "ready" in message:
             self.control.begin(self.base)
-        elif "scale" in message:
-            self.cluster.scale(message["scale"])
-        elif "in_force" in message:
-            self.cluster.in_force(message["in_force"])
+        else:
+            self.cluster.asked(message)
 
     def _lose(self, process: Process) -> None:
         """A process has ended: so does the mesh, unless it was to end, or can be replaced."""
@@ -348,7 +338,6 @@ class LiveMesh:
                 self._lost.add(process)
                 self.control.died()
                 self.cluster.forget_orders()
-                self.troubles[process.name] = {"it has ended, and was replaced": self.control.deaths}
             else:
                 self._heard_at.pop(key, None)
 
@@ -359,18 +348,16 @@ class LiveMesh:
         limit = PHASE_LIMIT + MEMBER_LIMIT * len(members)
         deadline = time.monotonic() + limit
         while missing:
+            left = deadline - time.monotonic()
+            needless = word == "rows" and missing == {self.control.member}  # what it knows is in its journal
             try:
-                process, message = self.keeper.events.get(timeout=max(0.0, deadline - time.monotonic()))
+                wait = min(left, SILENCE) if needless else left
+                process, message = self.keeper.events.get(timeout=max(0.0, wait))
             except queue.Empty:
-                if word == "rows" and missing == {self.control.member}:
-                    self.troubles |= {each.name: {HUNG: 1} for each in missing}
+                if needless:
+                    self.control.troubles[HUNG] += 1
                     return heard
-                first, *others = sorted(process.name for process in missing)
-                names = first + (f" and {len(others):,} others" if others else "")
-                raise MeshsimError(
-                    f"no report of {REPORTS[word]} from {names} after {limit:.0f} s;"
-                    " is the machine too busy for so many processes?"
-                ) from None
+                raise late(word, missing, limit) from None
             if word in message and process in missing:
                 heard[process] = message[word]
                 missing.remove(process)
@@ -393,8 +380,10 @@ class LiveMesh:
         heard = self._await("rows", list(members))
         rows = self._rows | {key: each.rows(heard[each]) for each, key in members.items() if each in heard}
         rows |= {("proxy", id_): each for id_, each in self.proxies.collect(self.base).items()}
+        rows |= {(CONTROL_PLANE, THE_MESH): self.control.rows()} if self.options.keep else {}
         if lives := self.cluster.rows():
             rows["cluster", THE_MESH] = lives
         self.troubles |= self.proxies.troubles
+        self.control.report(self.troubles)
         self.keeper.insist()  # with its folder Envoys' logs go, which then read as empty
         return rows

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message
 from meshsim.live.control.process import ControlProcess
 from meshsim.live.intercept.plan import PodPlan
@@ -19,6 +20,16 @@ THE_MESH = "the mesh"
 HUNG = "it did not end when asked to"
 REPORTS = {"listening": "its port", "ready": "being ready", "rows": "what it has measured"}
 NAMES = {"proxy": "proxy", "service": "service", "load": "load generator", CONTROL_PLANE: "control plane"}
+
+
+def late(word: str, missing: Iterable[Process], limit: float) -> MeshsimError:
+    """The message that some processes have not reported something within `limit`, s."""
+    first, *others = sorted(process.name for process in missing)
+    names = first + (f" and {len(others):,} others" if others else "")
+    return MeshsimError(
+        f"no report of {REPORTS[word]} from {names} after {limit:.0f} s;"
+        " is the machine too busy for so many processes?"
+    )
 
 
 class Launcher(Protocol):

@@ -16,7 +16,7 @@ All times are scenario time, s. The columns, by process (an .npz each):
               ejections.{time, edge, replica}
               connections.{time, edge, what}             as `meshsim.mesh.connection` numbers them
               certificates.{time, what}                  as `meshsim.mesh.certificate` numbers them
-              span_*                                     as `live.spans` packs them; of services too
+              span_*                                     as `live.spans` has them; of services too
     control_plane  pushes.{version, changed, begun, proxies, nacked}, arrivals.{time, push}
     cluster   lives.{replica, since, until}              of the replicas that come and go
     service   visits.{key, arrived, answered, status}    key: the attempt's
@@ -33,15 +33,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.live.spans import FIELDS, unpacked
+from meshsim.live.spans import kept_spans
 from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.records import Attempts, Calls, Records, Requests
-from meshsim.measure.spans import span_rows
+from meshsim.measure.spans import Spans, span_rows
 from meshsim.measure.table import table_of
 from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
 from meshsim.mesh.control_plane import Push
-from meshsim.mesh.spans import Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.model import CLIENT, Scenario
 from meshsim.scenario.topology import Extra, RouteKey, Topology
@@ -209,7 +208,7 @@ def _certificate_rows(rows: Mapping[str, NDArray[Any]]) -> Iterable[tuple[float,
 
 
 def pushes(parts: Parts, end: float) -> list[Push]:
-    """What became of each push by the end; those of a control plane that was killed are not known."""
+    """What became of each push by the end."""
     table = gather(parts, "control_plane", "pushes", PUSHES, "begun")
     arrivals = gather(parts, "control_plane", "arrivals", {"time": "f8", "push": "i8"}, "time")
     found = []
@@ -236,14 +235,11 @@ def lags(parts: Parts, role: str) -> Floats:
 
 def spans_of(parts: Parts, topology: Topology, end: float) -> list[dict[str, object]]:
     """The spans of all processes that had ended by the end, in order of their start."""
-    every = (unpacked(rows) for _, rows in sorted(parts.items()) if "span_kind" in rows)
-    tracer = Tracer()
-    tracer.rows = [row for rows in every for row in rows if row[SPAN_END] <= end]
-    tracer.rows.sort(key=lambda row: row[SPAN_START])
-    return span_rows(tracer, topology)
-
-
-SPAN_START, SPAN_END = (list(FIELDS).index(name) for name in ("start", "end"))
+    each = (kept_spans(rows) for _, rows in sorted(parts.items()) if "span_keys" in rows)
+    spans = Spans.pooled(each)
+    start, ended = spans.times.T
+    order = np.argsort(start, kind="stable")
+    return span_rows(spans.chosen(order[ended[order] <= end]), topology)
 
 
 # ---- joining ----------------------------------------------------------------------------------------
@@ -331,16 +327,20 @@ def together(one: Table, other: Table) -> Table:
 
 def requests_table(requests: Table, asked: Table, topology: Topology) -> Requests:
     """Requests with what is known of their calls."""
-    versions = np.array([*(version for _, version, _ in topology.labels), ""], dtype=np.str_)
     endpoints = np.array([endpoint for _, _, endpoint in topology.routes], dtype=np.str_)
     known = {
         **requests,
         "flag": names(asked["flags"]),
         "attempts": asked["sent"],
-        "version": versions[asked["host"]],  # -1 is the last, the empty one
+        "version": versions_of(asked["host"], topology),
         "endpoint": endpoints[requests["route"]],
     }
     return table_of(Requests, lambda name, _: known.get(name), len(requests["start"]))
+
+
+def versions_of(hosts: Ints, topology: Topology) -> NDArray[np.str_]:
+    """The versions of replicas by number; empty for -1."""
+    return np.array([*(version for _, version, _ in topology.labels), ""], dtype=np.str_)[hosts]
 
 
 def placed(table: Table, topology: Topology) -> Table:
@@ -352,7 +352,11 @@ def placed(table: Table, topology: Topology) -> Table:
 
 def calls_table(calls: Table, topology: Topology) -> Calls:
     """The table of calls."""
-    known = {**placed(calls, topology), "flag": np.where(calls["status"] == 0, "", names(calls["flags"]))}
+    known = {
+        **placed(calls, topology),
+        "flag": np.where(calls["status"] == 0, "", names(calls["flags"])),
+        "version": versions_of(calls["host"], topology),
+    }
     return table_of(Calls, lambda name, _: known.get(name), len(calls["start"]))
 
 

@@ -9,9 +9,17 @@ from pathlib import Path
 from meshsim.live.child import ROLES
 
 SpanSink = Callable[[str, bytes, int], None]
-"""Is called with a process's id, its new spans as `live.spans.read` reads them, and how many it has lost."""
+"""Is called with a process's id, its new spans, packed (`measure.spans.Spans`), and how many it lost."""
 Progress = Callable[[str], None]
 """Is called with what is being done, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceReceiver:
+    """The `url` of an OTLP receiver, and `headers` that it wants."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +28,7 @@ class Options:
 
     Without `load` it only serves; `keep`: rows are kept; `access_log` is a folder; `roles` says where the
     class of each role is. `intercept`: replicas behind sidecars are in pods. `spans` gets what processes hand
-    over as they run.
+    over as they run; an Envoy sends its own to the `receiver`.
     """
 
     proxy: str = "meshsim"
@@ -31,3 +39,4 @@ class Options:
     roles: Mapping[str, str] = field(default_factory=lambda: ROLES)
     intercept: bool = False
     spans: SpanSink | None = None
+    receiver: TraceReceiver | None = None

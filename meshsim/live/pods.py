@@ -18,7 +18,7 @@ from typing import cast
 
 import numpy as np
 
-from meshsim.live import Message
+from meshsim.live import Message, commands
 from meshsim.live.clock import LiveClock
 from meshsim.live.control.process import places
 from meshsim.live.launcher import Launcher
@@ -95,6 +95,13 @@ class Cluster(Body):
 
     # ---- what is wanted -----------------------------------------------------------------------------
 
+    def asked(self, message: Message) -> None:
+        """The control plane says what was asked of it, and what is in force."""
+        if "scale" in message:
+            self.scale(message["scale"])
+        elif "in_force" in message:
+            self.applied = message["in_force"], time.monotonic()
+
     def scale(self, order: Message) -> None:
         """The control plane was asked for so many replicas of a service."""
         deployment = self.deployments[order["service"], order["version"]]
@@ -140,10 +147,6 @@ class Cluster(Body):
         self.changes += 1
         self.mesh.control.tell({"endpoints": self.endpoints, "change": self.changes})
 
-    def in_force(self, change: int) -> None:
-        """A change of endpoints is in force everywhere."""
-        self.applied = change, time.monotonic()
-
     def described(self) -> Message:
         """What the control plane has to know of replicas, and of proxies' pages."""
         reached = self.mesh.reached_at()
@@ -163,6 +166,13 @@ class Cluster(Body):
         return {f"lives.{name}": np.array(column) for name, column in columns}
 
     # ---- processes ----------------------------------------------------------------------------------
+
+    def run_programs(self, limit: float, wait: Callable[[str], object]) -> None:
+        """Starts the programs that are there at the start; as `commands.await_all`."""
+        mesh = self.mesh
+        places = [each for each in mesh.topology.replicas if each.deployment.live and not each.added]
+        silent = {self.note_program(each, mesh.run_program(each)): mesh.apps[each.name] for each in places}
+        commands.await_all(silent, mesh.pods.serves, limit, wait)
 
     def note_program(self, place: Replica, program: Process) -> Process:
         """Takes note of a program that was there at the start."""

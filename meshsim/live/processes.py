@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Message
-from meshsim.live.intercept.lacking import find_nft
 from meshsim.live.intercept.pods import write_names
+from meshsim.live.outgoing import Outgoing
 from meshsim.live.troubles import OWN_ERROR, allow_descriptors
 from meshsim.scenario.names import file_name
 
@@ -82,31 +82,34 @@ class Process:
 
 
 class Member(Process):
-    """A child of our own; what it says comes to the keeper's events."""
+    """A child of our own; what it says comes to the keeper's events.
+
+    Attributes:
+        reports: whether it sends `stats`.
+    """
+
+    reports = True
 
     def __init__(self, name: str, log: Path) -> None:
         super().__init__(name, log)
-        self._outgoing = -1
-        self._lock = threading.Lock()
+        self._outgoing: Outgoing | None = None
 
     def converse(self, incoming: int, outgoing: int, events: queue.SimpleQueue[Event]) -> None:
         """Begins to listen to it."""
-        self._outgoing = outgoing
+        self._outgoing = Outgoing(outgoing)
         threading.Thread(target=self._listen, args=(incoming, events), daemon=True).start()
 
     def send(self, message: Message) -> None:
-        """Tells it something; its last event reports that it has ended."""
-        with self._lock, contextlib.suppress(BrokenPipeError):
-            left = memoryview(json.dumps(message).encode() + b"\n")
-            while left and self._outgoing >= 0:
-                left = left[os.write(self._outgoing, left) :]
+        """Tells it something, and does not wait until it hears; one that hears nothing for long is killed."""
+        if self._outgoing is None or self._outgoing.send(json.dumps(message).encode() + b"\n"):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
     def hang_up(self) -> None:
         """Ends the line, and so the child."""
-        with self._lock:
-            if self._outgoing >= 0:
-                os.close(self._outgoing)
-                self._outgoing = -1
+        if self._outgoing is not None:
+            self._outgoing.close()
 
     def _listen(self, incoming: int, events: queue.SimpleQueue[Event]) -> None:
         try:
@@ -228,7 +231,7 @@ class Keeper:
 
         MeshsimError if the system bears none.
         """
-        self._ask({"intercept": [*map(str, write_names(self.folder, services)), find_nft()]})
+        self._ask({"intercept": list(map(str, write_names(self.folder, services)))})
 
     def fork(self, name: str, roles: Mapping[str, str], place: Message = NOWHERE) -> Member:
         """A child of our own (`meshsim.live.child`); its `place` is as of `PodPlan.place`."""

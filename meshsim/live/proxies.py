@@ -87,6 +87,10 @@ class Proxies(ABC):
     def remove(self, id_: str) -> None:  # noqa: B027 - members are told
         """Ends a proxy that is no member, with all it holds: its replica has gone for good."""
 
+    def quiet(self, id_: str) -> bool:
+        """Whether a proxy that sends no stats holds no request for its replica."""
+        return True
+
     def start(self, base: float) -> None:  # noqa: B027 - ours learn it as members
         """Scenario time 0 is at `base` of the monotonic clock, s."""
 

@@ -28,6 +28,27 @@ if TYPE_CHECKING:
 BACKLOG = 4096
 AGAIN = 0.05
 """Until a port that is not free is tried again, s."""
+PAGE_LIMITS = Limits(head_bytes=16 << 10, header_timeout=5.0, idle_timeout=30.0)
+"""Of connections to pages, which a browser, a scraper or a verb reads."""
+READERS = 1024
+"""Connections to the pages of one process; the oldest goes if there are more."""
+
+
+class PageHandler(Handler):
+    """Serves pages, to so many at once; not to whoever keeps connections that are not used."""
+
+    def __init__(self) -> None:
+        self._readers: dict[ServerConnection, None] = {}
+
+    def opened(self, connection: ServerConnection) -> None:
+        self._readers[connection] = None
+        if len(self._readers) > READERS:
+            oldest = next(iter(self._readers))
+            del self._readers[oldest]
+            oldest.abort()
+
+    def closed(self, connection: ServerConnection) -> None:
+        self._readers.pop(connection, None)
 
 
 class Listening:
@@ -44,7 +65,8 @@ class Listening:
         self.handler = handler
         self.entrance = entrance
         self.serve = serve
-        self.limits = Limits(idle_timeout=keep_alive) if keep_alive else Limits()
+        pages = PAGE_LIMITS if isinstance(handler, PageHandler) else Limits()
+        self.limits = Limits(idle_timeout=keep_alive) if keep_alive else pages
         self.port = 0
         self.host = ""
         self.server: asyncio.Server | None = None
@@ -61,8 +83,9 @@ class Listening:
             port = self._keeping.getsockname()[1]
         begin = self._serve if self.entrance is None else partial(self.entrance.protocol, self._serve)
         self.server = await loop.create_server(
-            lambda: cast(asyncio.Protocol, begin()), host, port, backlog=BACKLOG, reuse_address=True
-        )
+            lambda: cast(asyncio.Protocol, begin()), host, port, backlog=BACKLOG, reuse_address=True,
+            reuse_port=True,
+        )  # fmt: skip
         self.port = self.server.sockets[0].getsockname()[1]
         return self.port
 
@@ -109,9 +132,12 @@ class Listening:
 
 
 def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
-    """A socket that does nothing but be bound; an `OSError` names the address."""
+    """A socket that does nothing but be bound; an `OSError` names the address.
+
+    NOTE: while nobody listens, SO_REUSEADDR would let anybody have the port; SO_REUSEPORT only this user.
+    """
     found = socket.socket(family)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         found.bind(address)
     except OSError as error:
@@ -140,13 +166,15 @@ class PodDown(Disruption):
 
 
 def schedule_outages(
-    clock: Clock, scenario: Scenario, replica: Replica, go: Callable[[], None], come: Callable[[], None]
-) -> None:
-    """Puts the outages of a replica's pod on the clock."""
+    clock: Clock, scenario: Scenario, replica: Replica, now: float,
+    go: Callable[[], None], come: Callable[[], None],
+) -> None:  # fmt: skip
+    """Puts the outages of a replica's pod on the clock, but for those that are over by `now`, s."""
     outage = PodDown(go, come)
 
     def changes(number: int, event: Event) -> Iterator[Disruption]:
-        if event.down and replica.affected_by(event):
+        lasts = event.overlap or event.lasts
+        if event.down and replica.affected_by(event) and (lasts is None or event.at + lasts > now):
             yield outage
 
     on_clock(clock, scenario.events, changes)

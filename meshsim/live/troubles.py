@@ -28,7 +28,8 @@ def trouble(what: str) -> None:
     if what not in troubles:
         if len(troubles) >= KINDS_AT_MOST:
             return
-        print(what, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # the log's disk may be what is full
+            print(what, file=sys.stderr, flush=True)
     troubles[what] += 1
 
 

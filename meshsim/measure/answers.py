@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from meshsim.measure.grid import Ints
+from meshsim.measure.grid import Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long requests took: (20,) `counts`, by Istio's buckets, and the sum, ms."""
+    """How long requests took, up to each of T times: (20, T) `counts`, by Istio's buckets; (T,) sums, ms."""
 
-    counts: Ints
-    total_ms: float
+    counts: Floats
+    total_ms: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Answers:
         version: of it; empty where that is not known.
         code: HTTP status, 0 for one that was cancelled; None where it is not known: of all together.
         flags: as an access log has them; empty for none.
-        count: how many; 0 where only `durations` are known.
+        count: (T,) how many up to each of T times; None where only `durations` are known.
         durations: None where they are known of all together only.
     """
 
@@ -34,7 +34,7 @@ class Answers:
     version: str
     code: int | None
     flags: str
-    count: int
+    count: Floats | None
     durations: Durations | None = None
 
 

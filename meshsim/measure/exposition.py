@@ -13,6 +13,10 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Generic, TypeVar
+
+from meshsim.measure.grid import Floats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LARGEST = 16 << 20
@@ -21,6 +25,7 @@ FAILED = "meshsim_scrape_failed"
 """Of each merged page: 1 where it did not come, or is none."""
 
 Labels = Mapping[str, str]
+V = TypeVar("V", float, Floats)
 
 _NAME = rb"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _LABEL = rb'([a-zA-Z_][a-zA-Z0-9_]*)="(?:[^"\\\n]|\\[\\n"])*"'
@@ -32,29 +37,46 @@ _ABOUT = re.compile(rb"# (HELP|TYPE) (%b) ?(.*)" % _NAME)
 _PARTS = {b"histogram": (b"_bucket", b"_sum", b"_count"), b"summary": (b"_sum", b"_count")}
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A family: `kind` is ``counter``, ``gauge`` or ``histogram``; samples are (suffix, labels, value)."""
+@dataclass(slots=True)
+class Family(Generic[V]):
+    """A metric: `kind` is ``counter``, ``gauge`` or ``histogram``; samples are (suffix, labels, value).
+
+    A value is a number, or has one for each of several times.
+    """
 
     name: str
     kind: str
     help: str
-    samples: list[tuple[str, Labels, float]] = field(default_factory=list)
+    samples: list[tuple[str, Labels, V]] = field(default_factory=list)
 
-    def add(self, labels: Labels, value: float) -> None:
+    def add(self, labels: Labels, value: V) -> None:
         """One more series of a counter or a gauge."""
         self.samples.append(("", labels, value))
 
-    def add_histogram(
-        self, labels: Labels, bounds: Iterable[float], counts: Iterable[int], total: float
-    ) -> None:
+    def add_histogram(self, labels: Labels, bounds: Iterable[float], counts: Iterable[V], total: V) -> None:
         """One more histogram: how many fell below each bound and above the one before, and above the last."""
-        below = 0
-        for bound, count in zip((*bounds, math.inf), counts, strict=True):
-            below += count
+        for bound, below in zip((*bounds, math.inf), accumulate(counts), strict=True):
             self.samples.append(("_bucket", {**labels, "le": number(bound)}, below))
         self.samples.append(("_sum", labels, total))
         self.samples.append(("_count", labels, below))
+
+
+Metric = Family[float]
+MetricOverTime = Family[Floats]
+"""Values are (T,): what it was at each of T times."""
+
+
+def latest(metrics: Iterable[MetricOverTime]) -> list[Metric]:
+    """Metrics as they were at the last of their times."""
+    return [
+        Metric(
+            each.name,
+            each.kind,
+            each.help,
+            [(suffix, labels, float(value[-1])) for suffix, labels, value in each.samples],
+        )
+        for each in metrics
+    ]
 
 
 def of_proxy(id_: str) -> dict[str, str]:
@@ -85,11 +107,12 @@ def page(metrics: Iterable[Metric]) -> bytes:
         words = metric.help.replace("\\", "\\\\").replace("\n", "\\n")
         lines += [f"# HELP {metric.name} {words}", f"# TYPE {metric.name} {metric.kind}"]
         for suffix, labels, value in metric.samples:
-            lines.append(f"{metric.name}{suffix}{_braced(labels)} {number(value)}")
+            lines.append(f"{metric.name}{suffix}{braced(labels)} {number(value)}")
     return "".join(f"{line}\n" for line in lines).encode(errors="replace")
 
 
-def _braced(labels: Labels) -> str:
+def braced(labels: Labels) -> str:
+    """The labels of a sample."""
     return f"{{{_listed(labels)}}}" if labels else ""
 
 
@@ -98,7 +121,7 @@ def _listed(labels: Labels) -> str:
 
 
 @dataclass(slots=True)
-class _Family:
+class _Lines:
     """Lines of one family, its description aside."""
 
     kind: bytes = b"untyped"
@@ -112,7 +135,7 @@ def merged(pages: Iterable[tuple[Labels, bytes | None]]) -> bytes:
     None stands for a page that did not come. Such a one, one that is larger than `LARGEST`, and one that is
     no page are left out, and counted in :data:`FAILED`.
     """
-    families: dict[bytes, _Family] = {}
+    families: dict[bytes, _Lines] = {}
     failed = Metric(FAILED, "gauge", "Whether the metrics of a proxy did not come, or could not be read.")
     for labels, text in pages:
         found = None if text is None or len(text) > LARGEST else _read(text, labels)
@@ -121,7 +144,7 @@ def merged(pages: Iterable[tuple[Labels, bytes | None]]) -> bytes:
         ):
             found = None
         for name, family in (found or {}).items():
-            known = families.setdefault(name, _Family(family.kind, family.help))
+            known = families.setdefault(name, _Lines(family.kind, family.help))
             known.lines += family.lines
         if labels:
             failed.add(labels, found is None)
@@ -134,19 +157,19 @@ def merged(pages: Iterable[tuple[Labels, bytes | None]]) -> bytes:
     return b"".join(b"%b\n" % line for line in lines) + page([failed])
 
 
-def _read(text: bytes, labels: Labels) -> dict[bytes, _Family] | None:
+def _read(text: bytes, labels: Labels) -> dict[bytes, _Lines] | None:
     """The families of a page, whose samples have got these labels; None if it is no page."""
     try:
         text.decode()
     except UnicodeDecodeError:
         return None
     more, names = _listed(labels).encode(errors="replace"), [name.encode() for name in labels]
-    families: dict[bytes, _Family] = {}
+    families: dict[bytes, _Lines] = {}
     seen: set[tuple[bytes, bytes]] = set()
     for line in text.split(b"\n"):
         about = _ABOUT.fullmatch(line)
         if about is not None:
-            family = families.setdefault(about[2], _Family())
+            family = families.setdefault(about[2], _Lines())
             if about[1] == b"HELP":
                 family.help = about[3]
             else:
@@ -164,14 +187,14 @@ def _read(text: bytes, labels: Labels) -> dict[bytes, _Family] | None:
     return families
 
 
-def _family_of(name: bytes, families: dict[bytes, _Family]) -> _Family:
+def _family_of(name: bytes, families: dict[bytes, _Lines]) -> _Lines:
     """The family that a sample belongs to."""
     for kind, suffixes in _PARTS.items():
         for suffix in suffixes:
             known = families.get(name.removesuffix(suffix)) if name.endswith(suffix) else None
             if known is not None and known.kind == kind:
                 return known
-    return families.setdefault(name, _Family())
+    return families.setdefault(name, _Lines())
 
 
 def _renamed(own: bytes, names: list[bytes]) -> bytes | None:

@@ -53,6 +53,7 @@ class Calls:
         request_start: start of the request it belongs to, s; decides whether it is measured.
         start, end: s; `end` is NaN while unfinished.
         status: 0 while unfinished, -1 for a cancelled call.
+        version: of the replica whose answer it was; empty if a proxy's.
         extra: whether a retry or a hedge is among its ancestors.
     """
 
@@ -63,6 +64,7 @@ class Calls:
     end: Floats
     status: Ints
     flag: Words
+    version: Words
     extra: Truths
 
 

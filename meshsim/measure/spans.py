@@ -8,13 +8,16 @@ keyed draw, so that the same requests are traced whatever the policies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.table import Table
-from meshsim.mesh.spans import ATTEMPT_SPAN, CALL_SPAN, Tracer
+from meshsim.mesh.spans import ATTEMPT_SPAN, CALL_SPAN, SPAN_KEYS, SPAN_NUMBERS, SPAN_TIMES, Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.topology import Topology
 
@@ -50,15 +53,65 @@ def spans(records: Sequence[Measurements]) -> Table:
     return table
 
 
-def span_rows(tracer: Tracer, topology: Topology) -> list[dict[str, object]]:
-    """A tracer's spans with the keys of `COLUMNS`; its rows have routes and replicas as numbers."""
+ROW_BYTES = 8 * (SPAN_KEYS + SPAN_TIMES + SPAN_NUMBERS)
+"""Of one span that `Spans.packed` packs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Spans as a tracer keeps them: (n, SPAN_KEYS), (n, SPAN_TIMES) and (n, SPAN_NUMBERS)."""
+
+    keys: NDArray[np.uint64]
+    times: NDArray[np.float64]
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def _flat(cls, keys: Any, times: Any, numbers: Any) -> Spans:
+        """Of three buffers with one row after the other."""
+        return cls(
+            np.frombuffer(keys, np.uint64).reshape(-1, SPAN_KEYS),
+            np.frombuffer(times, np.float64).reshape(-1, SPAN_TIMES),
+            np.frombuffer(numbers, np.int64).reshape(-1, SPAN_NUMBERS),
+        )
+
+    @classmethod
+    def of(cls, tracer: Tracer, begin: int = 0) -> Spans:
+        """What a tracer has now, from a row on; no copy: it is to be used before the tracer gets more."""
+        every = cls._flat(tracer.keys, tracer.times, tracer.numbers)
+        return every.chosen(slice(begin, tracer.spans))
+
+    @classmethod
+    def read(cls, data: bytes) -> Spans:
+        """What `packed` packed."""
+        count = len(data) // ROW_BYTES
+        times, numbers = 8 * SPAN_KEYS * count, 8 * (SPAN_KEYS + SPAN_TIMES) * count
+        return cls._flat(data[:times], data[times:numbers], data[numbers:])
+
+    @classmethod
+    def pooled(cls, each: Iterable[Spans]) -> Spans:
+        """All of several."""
+        every = [cls._flat(b"", b"", b""), *each]
+        return cls(*(np.concatenate([getattr(one, name) for one in every]) for name in cls.__slots__))
+
+    def chosen(self, places: slice | NDArray[Any]) -> Spans:
+        """Those at these places."""
+        return Spans(self.keys[places], self.times[places], self.numbers[places])
+
+    def packed(self) -> bytes:
+        """All of them as bytes."""
+        return self.keys.tobytes() + self.times.tobytes() + self.numbers.tobytes()
+
+    def rows(self) -> Iterator[tuple[list[Any], list[float], list[int]]]:
+        """The keys, times and numbers of each."""
+        return zip(self.keys.tolist(), self.times.tolist(), self.numbers.tolist(), strict=True)
+
+
+def span_rows(spans: Spans, topology: Topology) -> list[dict[str, object]]:
+    """Spans with the keys of `COLUMNS`, where a tracer has routes and replicas as numbers."""
     routes, replicas, endpoints = topology.routes, topology.labels, topology.endpoints
     rows: list[dict[str, object]] = []
-    for row in tracer.rows:
-        (
-            kind, half, trace, span, parent, route, replica, number, attempt_kind, extra, start, end, status,
-            flags,
-        ) = row  # fmt: skip
+    for (half, trace, span, parent), (start, end), numbers in spans.rows():
+        kind, route, replica, number, attempt_kind, extra, status, flags = numbers
         by_caller = kind in (CALL_SPAN, ATTEMPT_SPAN)
         service, _, where = replicas[replica] if replica >= 0 else ("", "", "")
         caller, endpoint = "", ""
@@ -83,7 +136,7 @@ def span_rows(tracer: Tracer, topology: Topology) -> list[dict[str, object]]:
                 "flag": flag_names(flags),
                 "attempt": number,
                 "attempt_kind": ATTEMPT_KINDS[attempt_kind],
-                "extra": extra,
+                "extra": bool(extra),
             }
         )
     return rows

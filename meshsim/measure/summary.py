@@ -23,6 +23,7 @@ from meshsim.measure.parts import CertificateSummary, EdgeSummary, ServiceSummar
 from meshsim.measure.precision import Until
 from meshsim.measure.pushes import PushesSummary, pushes
 from meshsim.measure.result import LEFT_OUT, Result, at
+from meshsim.measure.rollouts import unfinished
 from meshsim.measure.sample import Outcomes, Sample, Tries
 from meshsim.measure.stability import Instability
 from meshsim.measure.traces import TraceExport
@@ -210,6 +211,7 @@ def _notes(
             f"Interrupted: {window.length:g} s of {scenario.duration - window.start:g} s are measured;"
             " whether the work left would have been done, and so whether it is stable, is not known."
         )
+    notes += unfinished(records[0], scenario)
     if requests.unfinished:
         notes.append(
             f"{requests.unfinished} of {requests.offered} requests had no answer when the run ended;"

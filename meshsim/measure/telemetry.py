@@ -1,15 +1,15 @@
-"""The metrics of a run, as its proxies' pages would have them at its end: Istio's and Envoy's series.
+"""The metrics of a run, as its proxies' pages would have them: Istio's and Envoy's series.
 
-    rows ─────────► answers, each with its durations ─┐
-    histograms ───► answers; durations of all codes ──┴► metrics ──► metrics.prom
+    rows ─────────► answers, each with its durations ─┐            ┌─ at the end ─► metrics.prom
+    histograms ───► answers; durations of all codes ──┴► metrics ──┴─ over time ──► metrics.om
 
 They count the whole run, warm-up included, as proxies do. What a run does not know is left out: sizes of
-bodies, gauges, and of histograms what docs/guides/observability.md says.
+bodies, gauges, and of histograms what docs/guides/observability.md says. Of histograms only the end is known.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,11 +18,13 @@ import numpy as np
 
 from meshsim.measure import istio
 from meshsim.measure.answers import Answers, Durations
-from meshsim.measure.exposition import Metric, page
+from meshsim.measure.exposition import MetricOverTime, latest, page
 from meshsim.measure.grid import Floats, Ints, Truths
 from meshsim.measure.histograms import Flows, Histograms
 from meshsim.measure.measurements import Measurements
-from meshsim.measure.pilot import control_plane_metrics
+from meshsim.measure.openmetrics import document
+from meshsim.measure.over_time import AT_END, before, counted
+from meshsim.measure.pilot import control_plane_over_time
 from meshsim.measure.records import Records
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
@@ -35,29 +37,39 @@ BOUNDS = np.array(istio.BOUNDS_MS)
 
 
 def metrics_page(record: Measurements, scenario: Scenario) -> bytes:
-    """The page of a run; see `metrics`."""
-    return page(metrics(record, scenario))
+    """The page of a run at its end; see `metrics`."""
+    return page(latest(metrics(record, scenario, AT_END)))
 
 
-def metrics(record: Measurements, scenario: Scenario) -> list[Metric]:
-    """The metrics of all proxies of a run at its end, in an order that does not depend on chance."""
+def metrics_document(record: Records, scenario: Scenario, step: float, began: float) -> Iterator[bytes]:
+    """The same as OpenMetrics, each `step` seconds until all is over; it `began` so many s after 1970."""
+    times: Floats = step * np.arange(math.ceil(record.end / step) + 1, dtype=np.float64)
+    return document(metrics(record, scenario, times), times, began)
+
+
+def metrics(record: Measurements, scenario: Scenario, times: Floats) -> list[MetricOverTime]:
+    """The metrics of all proxies of a run up to each of (T,) `times`, s, the last of which is after all.
+
+    Their order does not depend on chance.
+    """
     topology = Topology(scenario)
     told = _Told(scenario, topology)
-    requests, durations = Metric(*istio.REQUESTS), Metric(*istio.DURATION)
+    requests, durations = MetricOverTime(*istio.REQUESTS), MetricOverTime(*istio.DURATION)
     for reporter, each in (
-        (istio.SOURCE, _calls(record)),
-        (istio.DESTINATION, _visits(record, topology)),
+        (istio.SOURCE, _calls(record, times)),
+        (istio.DESTINATION, _visits(record, topology, times)),
     ):
         for answers in each:
             labels, lasted = told.labels(reporter, answers), answers.durations
             if labels is None:
                 continue
-            if answers.count:
+            if answers.count is not None:
                 requests.add(labels, answers.count)
             if lasted is not None:
-                durations.add_histogram(labels, istio.BOUNDS_MS, lasted.counts.tolist(), lasted.total_ms)
+                durations.add_histogram(labels, istio.BOUNDS_MS, lasted.counts, lasted.total_ms)
     return [
-        requests, durations, *_clusters(record), *_security(record), *control_plane_metrics(record.pushes),
+        requests, durations, *_clusters(record, times), *_security(record, times),
+        *control_plane_over_time(record.pushes, times),
     ]  # fmt: skip
 
 
@@ -89,7 +101,8 @@ class _Told:
                 return None
             version = answers.version or self.version(service)
         else:
-            version = istio.UNKNOWN if flags & PROXYS_OWN else self.version(service)
+            own = flags & PROXYS_OWN
+            version = istio.UNKNOWN if own else answers.version or self.version(service)
         source_version = self.version(caller) if caller in self.versions else istio.UNKNOWN
         secured = self._secured(answers.edge, service)
         proven = secured is True and not flags & UNCONNECTED
@@ -108,30 +121,34 @@ class _Told:
 # ---- how requests were answered ---------------------------------------------------------------------------
 
 
-def _calls(record: Measurements) -> Iterator[Answers]:
+def _calls(record: Measurements, times: Floats) -> Iterator[Answers]:
     """As their callers' proxies saw it."""
     services = [service for _, service in record.edges]
     if isinstance(record, Histograms):
         yield from sorted(record.totals.calls, key=_order)
         for edge, durations in _bucketed(record.links):
-            yield Answers(edge, services[edge], "", None, "", 0, durations)
+            yield Answers(edge, services[edge], "", None, "", None, durations)
     elif isinstance(record, Records):
         rows = record.calls
         over = ~np.isnan(rows.end)
-        keys = [rows.edge[over], np.maximum(rows.status[over], 0), rows.flag[over]]
-        for (edge, code, flags), durations in _grouped(keys, (rows.end - rows.start)[over]):
+        keys = [rows.edge[over], rows.version[over], np.maximum(rows.status[over], 0), rows.flag[over]]
+        ended, lasted = rows.end[over], (rows.end - rows.start)[over]
+        for (edge, version, code, flags), durations in _grouped(
+            keys, lasted, before(times, ended), len(times)
+        ):
             word = str(flags) if code else "DC"
-            count = int(durations.counts.sum())
-            yield Answers(int(edge), services[int(edge)], "", int(code), word, count, durations)
+            count = durations.counts.sum(axis=0)
+            service = services[int(edge)]
+            yield Answers(int(edge), service, str(version), int(code), word, count, durations)
 
 
-def _visits(record: Measurements, topology: Topology) -> Iterator[Answers]:
+def _visits(record: Measurements, topology: Topology, times: Floats) -> Iterator[Answers]:
     """As the proxies of the replicas saw it."""
     if isinstance(record, Histograms):
         for answers in sorted(record.totals.visits, key=_order):
             yield replace(answers, version=answers.version or "v1", flags="" if answers.code else "DC")
         for service, durations in _bucketed(record.services):
-            yield Answers(None, record.service_names[service], "", None, "", 0, durations)
+            yield Answers(None, record.service_names[service], "", None, "", None, durations)
     elif isinstance(record, Records):
         rows = record.attempts
         over = ~np.isnan(rows.answered) & ~np.isnan(rows.arrived) & ~_refused(record, topology)
@@ -139,9 +156,10 @@ def _visits(record: Measurements, topology: Topology) -> Iterator[Answers]:
         versions = sorted({(service, version) for service, version, _ in labels})
         place = np.array([versions.index((service, version)) for service, version, _ in labels], np.int64)
         keys = [rows.edge[over], place[rows.replica[over]], np.maximum(rows.status[over], 0)]
-        for (edge, of, code), durations in _grouped(keys, (rows.answered - rows.arrived)[over]):
+        ended, lasted = rows.answered[over], (rows.answered - rows.arrived)[over]
+        for (edge, of, code), durations in _grouped(keys, lasted, before(times, ended), len(times)):
             name, version = versions[int(of)]
-            count, flags = int(durations.counts.sum()), "" if code else "DC"
+            count, flags = durations.counts.sum(axis=0), "" if code else "DC"
             yield Answers(int(edge), name, version or "v1", int(code), flags, count, durations)
 
 
@@ -166,67 +184,78 @@ def _refused(record: Records, topology: Topology) -> Truths:
     return gone & found
 
 
-def _grouped(keys: list[Ints], lasted: Floats) -> Iterator[tuple[tuple[Any, ...], Durations]]:
-    """Rows with the same keys, by them, with how long they took, s."""
+def _grouped(
+    keys: list[Ints], lasted: Floats, ended: Ints, times: int
+) -> Iterator[tuple[tuple[Any, ...], Durations]]:
+    """Rows with the same keys, by them, with how long they took, s; `ended` is the number of a time."""
     if not len(lasted):
         return
     columns, places = zip(*(np.unique(key, return_inverse=True) for key in keys), strict=True)
     shape = [len(column) for column in columns]
-    group = np.ravel_multi_index(places, shape)
-    names, member = np.unique(group, return_inverse=True)
-    found = _durations(member, lasted, np.ones(len(lasted), np.int64), len(names))
-    for number, durations in zip(names, found, strict=True):
+    names, member = np.unique(np.ravel_multi_index(places, shape), return_inverse=True)
+    ends = np.cumsum(np.bincount(member))[:-1]
+    for number, mine in zip(names, np.split(np.argsort(member, kind="stable"), ends), strict=True):
         key = tuple(column[at] for column, at in zip(columns, np.unravel_index(number, shape), strict=True))
-        yield key, durations
+        yield key, _durations(lasted[mine], np.ones(len(mine), np.int64), ended[mine], times)
 
 
 def _bucketed(flows: Flows) -> Iterator[tuple[int, Durations]]:
     """How long what passed took, by member; the sum is exact, buckets are within 0.5 %."""
-    members = len(flows.total)
-    found = _durations(flows.member, flows.latency, flows.times, members)
-    for member, durations in enumerate(found):
-        if durations.counts.any():
-            yield member, replace(durations, total_ms=float(flows.total[member].sum() * 1e3))
+    for member, total in enumerate(flows.total):
+        mine = flows.member == member
+        count = flows.times[mine]
+        if count.any():
+            found = _durations(flows.latency[mine], count, np.zeros(len(count), np.int64), 1)
+            yield member, replace(found, total_ms=np.array([total.sum() * 1e3]))
 
 
-def _durations(member: Ints, lasted: Floats, times: Ints, members: int) -> list[Durations]:
-    """Of each of so many members, how long each of its rows, which count so many `times`, `lasted`, s."""
+def _durations(lasted: Floats, count: Ints, ended: Ints, times: int) -> Durations:
+    """How long rows `lasted`, s, that `count` so many times, up to each of so many `times`."""
     lasted_ms = lasted * 1e3
     bucket, size = np.searchsorted(BOUNDS, lasted_ms), len(BOUNDS) + 1
-    counts = np.bincount(member * size + bucket, times, members * size).reshape(members, size)
-    totals = np.bincount(member, times * lasted_ms, members)
-    return [Durations(row.astype(np.int64), float(total)) for row, total in zip(counts, totals, strict=True)]
+    counts = np.bincount(bucket * times + ended, count, size * times).reshape(size, times)
+    return Durations(counts.cumsum(axis=1), np.bincount(ended, count * lasted_ms, times).cumsum())
 
 
 # ---- clusters, certificates -------------------------------------------------------------------------------
 
 
-def _clusters(record: Measurements) -> Iterator[Metric]:
+def _clusters(record: Measurements, times: Floats) -> Iterator[MetricOverTime]:
     """What callers' proxies count of their upstreams; `app` is the caller, as on a merged page."""
-    found = istio.cluster_metrics()
-    tries: dict[str, list[int]]
+    tries: dict[str, Floats]
+    size = len(record.edges)
     if isinstance(record, Histograms):
         counts = record.links.counts
-        tries = {name: counts[name].sum(axis=1).tolist() for name in ("attempts", "retries", "hedges")}
-        tries["ejections"] = [record.totals.ejections.get(edge, 0) for edge in range(len(record.edges))]
+        tries = {
+            name: counts[name].sum(axis=1, keepdims=True).astype(np.float64)
+            for name in ("attempts", "retries", "hedges")
+        }
+        tries["ejections"] = np.array([[record.totals.ejections.get(edge, 0.0)] for edge in range(size)])
     elif isinstance(record, Records):
-        edge, kind, size = record.attempts.edge, record.attempts.kind, len(record.edges)
-        each = {"attempts": edge, "retries": edge[kind == 1], "hedges": edge[kind == 2]}
-        tries = {name: np.bincount(rows, minlength=size).tolist() for name, rows in each.items()}
-        ejected = Counter(edge for _, edge, _ in record.ejections)
-        tries["ejections"] = [ejected[edge] for edge in range(size)]
+        rows, kind = record.attempts, record.attempts.kind
+        each = {"attempts": kind >= 0, "retries": kind == 1, "hedges": kind == 2}
+        tries = {name: counted(times, rows.sent[of], rows.edge[of], size) for name, of in each.items()}
+        at, edge = _columns(record.ejections)
+        tries["ejections"] = counted(times, at, edge, size)
     else:
         return
-    for name, counted in tries.items():
-        for (caller, service), count in zip(record.edges, counted, strict=True):
-            found[name].add({"app": caller, istio.CLUSTER_LABEL: service}, count)
-    yield from found.values()
+    for name, numbers in tries.items():
+        metric = MetricOverTime(*istio.CLUSTER[name])
+        for (caller, service), number in zip(record.edges, numbers, strict=True):
+            metric.add({"app": caller, istio.CLUSTER_LABEL: service}, number)
+        yield metric
 
 
-def _security(record: Measurements) -> Iterator[Metric]:
+def _security(record: Measurements, times: Floats) -> Iterator[MetricOverTime]:
     """What became of certificates, where there are any and they were written down."""
     if record.certificates is not None and isinstance(record, Records):
-        metric, times = Metric(*istio.CERTIFICATES), Counter(what for _, _, what in record.certificates)
-        for event in ("signed", "refused", "expired"):
-            metric.add({"event": event}, times[event])
+        metric, events = MetricOverTime(*istio.CERTIFICATES), ("signed", "refused", "expired")
+        found = [(at, events.index(what)) for at, _, what in record.certificates if what in events]
+        for event, number in zip(events, counted(times, *_columns(found), len(events)), strict=True):
+            metric.add({"event": event}, number)
         yield metric
+
+
+def _columns(rows: list[tuple[float, int]] | list[tuple[float, int, int]]) -> tuple[Floats, Ints]:
+    """The times of events, and the number beside each."""
+    return np.array([row[0] for row in rows], np.float64), np.array([row[1] for row in rows], np.int64)

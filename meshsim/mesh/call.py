@@ -333,8 +333,9 @@ class Call(Caller):
         owner = self.owner
         self.owner = None
         self.route.recorder.call_ended(
-            self.row, self.route.number, self.request.start, self.start, self.status, self.flags, now
-        )
+            self.row, self.route.number, self.request.start, self.start, self.status, self.flags,
+            -1 if self.host is None else self.host.replica, now,
+        )  # fmt: skip
         if self.request.sampled:
             self.trace(self.status, now)
         if owner is not None:
@@ -355,7 +356,7 @@ class Call(Caller):
         self.owner = None
         self.give_up(now)
         self.route.recorder.call_ended(
-            self.row, self.route.number, self.request.start, self.start, -1, self.flags, now
+            self.row, self.route.number, self.request.start, self.start, -1, self.flags, -1, now
         )
         if self.request.sampled:
             self.trace(-1, now)

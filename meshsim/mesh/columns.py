@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from array import array
 
+from meshsim.random import Key
+
 
 def floats(length: int) -> array[float]:
     """A column of zeros."""
@@ -13,6 +15,11 @@ def floats(length: int) -> array[float]:
 def integers(length: int) -> array[int]:
     """A column of 64-bit zeros."""
     return array("q", (0,)) * length
+
+
+def unsigned(length: int) -> array[Key]:
+    """A column of unsigned 64-bit zeros."""
+    return array("Q", (0,)) * length
 
 
 def longer_floats(column: array[float], length: int) -> array[float]:
@@ -25,5 +32,12 @@ def longer_floats(column: array[float], length: int) -> array[float]:
 def longer_integers(column: array[int], length: int) -> array[int]:
     """The column with zeros up to a new length."""
     longer: array[int] = integers(length)
+    longer[: len(column)] = column
+    return longer
+
+
+def longer_unsigned(column: array[Key], length: int) -> array[Key]:
+    """The column with zeros up to a new length."""
+    longer: array[Key] = unsigned(length)
     longer[: len(column)] = column
     return longer

@@ -34,9 +34,10 @@ class Recorder:
         return -1
 
     def call_ended(
-        self, row: int, route: int, request_start: float, start: float, status: int, flags: int, now: float
-    ) -> None:
-        """A call has its answer; -1 for one that was cancelled."""
+        self, row: int, route: int, request_start: float, start: float, status: int, flags: int, host: int,
+        now: float,
+    ) -> None:  # fmt: skip
+        """A call has its answer, by replica `host` (-1: a proxy); status -1: it was cancelled."""
 
     def attempt(
         self, route: int, replica: int, kind: int, extra: bool, request_start: float, now: float

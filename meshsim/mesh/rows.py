@@ -45,6 +45,7 @@ class RowRecorder(Recorder):
     call_end: array[float]
     call_status: array[int]
     call_flags: array[int]
+    call_host: array[int]
     call_extra: array[int]
     room_attempts: int
     attempt_route: array[int]
@@ -80,6 +81,7 @@ class RowRecorder(Recorder):
         self.call_end = floats(ROWS)
         self.call_status = integers(ROWS)
         self.call_flags = integers(ROWS)
+        self.call_host = integers(ROWS)
         self.call_extra = integers(ROWS)
         self.attempts = 0
         self.room_attempts = ROWS
@@ -136,15 +138,18 @@ class RowRecorder(Recorder):
         self.call_request_start[row] = request_start
         self.call_start[row] = now
         self.call_end[row] = nan
+        self.call_host[row] = -1
         self.call_extra[row] = extra
         return row
 
     def call_ended(
-        self, row: int, route: int, request_start: float, start: float, status: int, flags: int, now: float
-    ) -> None:
+        self, row: int, route: int, request_start: float, start: float, status: int, flags: int, host: int,
+        now: float,
+    ) -> None:  # fmt: skip
         self.call_end[row] = now
         self.call_status[row] = status
         self.call_flags[row] = flags
+        self.call_host[row] = host
 
     def attempt(
         self, route: int, replica: int, kind: int, extra: bool, request_start: float, now: float
@@ -203,6 +208,7 @@ class RowRecorder(Recorder):
         self.call_end = longer_floats(self.call_end, room)
         self.call_status = longer_integers(self.call_status, room)
         self.call_flags = longer_integers(self.call_flags, room)
+        self.call_host = longer_integers(self.call_host, room)
         self.call_extra = longer_integers(self.call_extra, room)
         self.room_calls = room
 

@@ -8,8 +8,10 @@ in every engine.
 
 from __future__ import annotations
 
+from array import array
 from typing import final
 
+from meshsim.mesh.columns import floats, integers, longer_floats, longer_integers, longer_unsigned, unsigned
 from meshsim.mesh.request import Request
 from meshsim.random import Key, derive
 
@@ -20,6 +22,13 @@ CALL_SPAN = 0
 ATTEMPT_SPAN = 1
 SERVER_SPAN = 2
 
+SPAN_KEYS = 4
+SPAN_TIMES = 2
+SPAN_NUMBERS = 8
+"""So many of each in a row of `Tracer`."""
+SPANS = 64
+"""Rows of a new tracer."""
+
 
 def server_span(attempt: Key) -> Key:
     """The key of the server span of an attempt."""
@@ -28,17 +37,27 @@ def server_span(attempt: Key) -> Key:
 
 @final
 class Tracer:
-    """Keeps the rows of sampled spans.
+    """Keeps the spans of sampled requests as rows of three columns.
 
     Attributes:
-        rows: (kind, half, trace, span, parent, route, replica, number, kind of attempt, extra, start, end,
-        status, flags) of each; a trace's id is `half`, its upper 64 bits, and `trace`, its lower ones.
+        spans: rows so far.
+        room: rows that there is room for.
+        keys: SPAN_KEYS of each: the halves of its trace's id, the upper first; its own, and its parent's.
+        times: SPAN_TIMES of each: start and end, s.
+        numbers: SPAN_NUMBERS of each: kind, route, replica, number, kind of attempt, extra, status, flags.
     """
 
-    rows: list[tuple[int, Key, Key, Key, Key, int, int, int, int, bool, float, float, int, int]]
+    room: int
+    keys: array[Key]
+    times: array[float]
+    numbers: array[int]
 
     def __init__(self) -> None:
-        self.rows = []
+        self.spans = 0
+        self.room = SPANS
+        self.keys = unsigned(SPAN_KEYS * SPANS)
+        self.times = floats(SPAN_TIMES * SPANS)
+        self.numbers = integers(SPAN_NUMBERS * SPANS)
 
     def add(
         self, kind: int, request: Request, span: Key, parent: Key, route: int, replica: int, number: int,
@@ -51,9 +70,40 @@ class Tracer:
         `replica` is -1 for a call; `number` is the attempt's in its call, and how many were sent for a call;
         `extra` says whether a retry or hedge is the reason for it; `start` and `end` are in s.
         """
-        self.rows.append(
-            (
-                kind, request.half, request.key, span, parent, route, replica, number, attempt_kind, extra,
-                start, end, status, flags,
-            )
-        )  # fmt: skip
+        row = self.spans
+        if row == self.room:
+            self.grow(2 * row)
+        self.spans = row + 1
+        place = SPAN_KEYS * row
+        self.keys[place] = request.half
+        self.keys[place + 1] = request.key
+        self.keys[place + 2] = span
+        self.keys[place + 3] = parent
+        place = SPAN_TIMES * row
+        self.times[place] = start
+        self.times[place + 1] = end
+        place = SPAN_NUMBERS * row
+        self.numbers[place] = kind
+        self.numbers[place + 1] = route
+        self.numbers[place + 2] = replica
+        self.numbers[place + 3] = number
+        self.numbers[place + 4] = attempt_kind
+        self.numbers[place + 5] = extra
+        self.numbers[place + 6] = status
+        self.numbers[place + 7] = flags
+
+    def grow(self, room: int) -> None:
+        """Makes room for so many spans."""
+        self.keys = longer_unsigned(self.keys, SPAN_KEYS * room)
+        self.times = longer_floats(self.times, SPAN_TIMES * room)
+        self.numbers = longer_integers(self.numbers, SPAN_NUMBERS * room)
+        self.room = room
+
+    def forget(self, count: int) -> None:
+        """Drops the first so many."""
+        until = self.spans
+        left = until - count
+        self.keys[: SPAN_KEYS * left] = self.keys[SPAN_KEYS * count : SPAN_KEYS * until]
+        self.times[: SPAN_TIMES * left] = self.times[SPAN_TIMES * count : SPAN_TIMES * until]
+        self.numbers[: SPAN_NUMBERS * left] = self.numbers[SPAN_NUMBERS * count : SPAN_NUMBERS * until]
+        self.spans = left

@@ -224,6 +224,7 @@ class StreamRecorder(Recorder):
     """
 
     totals: Totals
+    replicas: int
     until: float
     room: int
     edge_of: array[int]
@@ -242,7 +243,7 @@ class StreamRecorder(Recorder):
 
     def __init__(
         self, origin: float, width: float, most: int, start: float, edge_of: list[int], service_of: list[int],
-        replicas: int,
+        version_of: list[int],
     ) -> None:  # fmt: skip
         super().__init__()
         self.origin = origin
@@ -254,7 +255,7 @@ class StreamRecorder(Recorder):
         self.room = BINS
         self.edge_of = array("q", edge_of)
         self.service_of = array("q", service_of)
-        self.replicas = replicas
+        self.replicas = len(version_of)
         services = 1 + max(service_of)
         edges = 1 + max(edge_of)
         self.client = Flow(origin, width, most)
@@ -268,7 +269,7 @@ class StreamRecorder(Recorder):
         self.ejected_from = {}
         self.connections = {}
         self.certificates = {}
-        self.totals = Totals(len(edge_of), len(service_of))
+        self.totals = Totals(len(edge_of), len(service_of), version_of)
 
     # ---- requests and calls -----------------------------------------------------------------------
 
@@ -304,14 +305,15 @@ class StreamRecorder(Recorder):
         return 0
 
     def call_ended(
-        self, row: int, route: int, request_start: float, start: float, status: int, flags: int, now: float
-    ) -> None:
+        self, row: int, route: int, request_start: float, start: float, status: int, flags: int, host: int,
+        now: float,
+    ) -> None:  # fmt: skip
         if now >= self.until:
             self.advance(now)
         lasted = now - start
         number = bucket(lasted)
         self.edges[self.edge_of[route]].end(status, number, lasted, self.bin, now)
-        self.totals.call(route, status, flags)
+        self.totals.call(route, status, flags, host)
         if request_start >= self.start:
             self.calls[route].end(status, number, lasted)
             if flags > 0:

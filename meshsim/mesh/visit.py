@@ -141,11 +141,15 @@ class Visit(Waiting):
             self.row, replica.place + self.endpoint, self.request.start, self.arrived, status, now
         )
 
+    def parent(self) -> Key:
+        """The parent of the server's span: that of the attempt."""
+        return self.key
+
     def trace(self, status: int, flag: int, now: float) -> None:
         """Keeps the server's span of a sampled request."""
         if self.request.sampled:
             self.replica.tracer.add(
-                SERVER_SPAN, self.request, server_span(self.key), self.key, self.endpoint,
+                SERVER_SPAN, self.request, server_span(self.key), self.parent(), self.endpoint,
                 self.replica.number, self.number, self.kind, self.extra, self.arrived, now, status, flag,
             )  # fmt: skip
 

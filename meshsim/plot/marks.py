@@ -15,6 +15,8 @@ from meshsim.units import ratio_text
 EVENT_SHADE = "#F6DFA6"
 MOST_EVENTS = 8
 """So many are named; of more, the last name says how many more."""
+MOST_PUSHES = 40
+"""Of more, none has a line."""
 LONGEST_EVENT = 60
 """Characters of an event's name."""
 ROW = 12.0
@@ -37,22 +39,29 @@ def describe(event: Event) -> str:
         event.slow is not None and (f"{slow:g}x slower" if slow >= 1 else f"{1 / slow:g}x faster"),
         event.errors is not None and f"{ratio_text(event.errors)} errors",
         event.down and "down",
+        event.rotate_root and "new root",
+        event.replicas is not None and f"to {event.replicas} replica{'' if event.replicas == 1 else 's'}",
+        event.restart is not None and "restart",
         event.latency_factor is not None and f"{event.latency_factor:g}x latency",
         event.loss is not None and f"{ratio_text(event.loss)} loss",
         event.set and "set " + ", ".join(key.removeprefix("policies.") for key in event.set),
     )
-    return f"{event.target} {', '.join(word for word in words if word)}".strip()
+    target = f"{event.target.replace('_', ' ') if event.component else event.target} {event.version or ''}"
+    return f"{target.strip()} {', '.join(word for word in words if word)}".strip()
 
 
 def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> list[Label]:
-    """Shades the time of each event up to `end`, s, on panels with a common axis; returns their names."""
+    """Shades the time of each event up to `end`, s, on panels with a common axis; returns their names.
+
+    What stays as an event leaves it, such as a scaled service, has a line at its time.
+    """
     labels = []
     for event in sorted(events, key=lambda event: event.at):
         if event.at > end:
             continue
         stop = min(end, end if event.lasts is None else event.at + event.lasts)
         for axes in panels:
-            if event.set:
+            if event.set or event.rolls or (event.rotate_root and not event.down):
                 axes.axvline(event.at, color=INK, linewidth=0.9, linestyle=(0, (2, 2)))
             else:
                 axes.axvspan(event.at, stop, color=EVENT_SHADE, alpha=0.75, linewidth=0, zorder=0)
@@ -61,6 +70,16 @@ def mark_events(panels: Sequence[Axes], events: Sequence[Event], end: float) -> 
         more = Label(f"and {len(labels) - MOST_EVENTS} more events", labels[MOST_EVENTS].place)
         labels = [*labels[:MOST_EVENTS], more]
     return labels
+
+
+def mark_pushes(panels: Sequence[Axes], times: Sequence[float]) -> list[Label]:
+    """Draws a thin line where each push begins, s, unless they are too many; returns their name."""
+    if not 0 < len(times) <= MOST_PUSHES:
+        return []
+    for axes in panels:
+        for time in times:
+            axes.axvline(time, color=INK, linewidth=0.5, linestyle=(0, (1, 3)))
+    return [Label("pushes" if len(times) > 1 else "push", min(times))]
 
 
 def mark_window(panels: Sequence[Axes], warmup: float, duration: float, end: float) -> list[Label]:

@@ -49,6 +49,7 @@ def run_figure(scenario: Scenario, summary: Summary, series: Table) -> style.Pic
     last = min(end, stop + scenario.drain_limit)  # the last bin may reach beyond it
     labels = marks.mark_window(panels, summary.warmup, stop, last)
     labels += marks.mark_events(panels, scenario.events, shown)
+    labels += marks.mark_pushes(panels, [time for time in _pushed(scenario, summary) if time <= shown])
     _load(panels[0], client, stop, labels)
     _latency(panels[1], client, stop)
     _amplification(panels[2], client, stop)
@@ -56,6 +57,13 @@ def run_figure(scenario: Scenario, summary: Summary, series: Table) -> style.Pic
     panels[3].set_xlabel("time, s", **style.TEXT)
     figure.alt = alt_text(scenario, summary, client)
     return figure
+
+
+def _pushed(scenario: Scenario, summary: Summary) -> list[float]:
+    """When pushes began that no event of the scenario tells the time of, s: of replicas, or ordered live."""
+    if summary.pushes is None or not (summary.live or any(event.rolls for event in scenario.events)):
+        return []
+    return [push.begun for push in summary.pushes.each]
 
 
 def alt_text(scenario: Scenario, summary: Summary, client: Table) -> str:

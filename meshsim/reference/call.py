@@ -102,7 +102,7 @@ class Call:
     def _finish(self, answer: Answer) -> None:
         """The caller has its answer."""
         row = self.row
-        row.status, row.end = answer.status, self.clock.now
+        row.status, row.end, row.version = answer.status, self.clock.now, answer.version
         if self.by_client:
             request = row.request
             request.end, request.status, request.flag = row.end, row.status, row.flag

@@ -43,6 +43,7 @@ class CallRow:
     status: int = 0
     flags: list[str] = field(default_factory=list)  # what proxies did, in order
     attempts: int = 0  # sent ones
+    version: str = ""
 
     @property
     def request_start(self) -> float:

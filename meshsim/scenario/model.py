@@ -18,7 +18,7 @@ from meshsim.scenario.access import AccessRule
 from meshsim.scenario.arrivals import Mmpp, ProfilePoint
 from meshsim.scenario.fields import DURATION, AsTuple, Duration, Later, Model, PositiveDuration
 from meshsim.scenario.filling import filled
-from meshsim.scenario.keys import fits, push
+from meshsim.scenario.keys import push
 from meshsim.scenario.mesh import Link, Mesh, Mtls, MtlsMode, Proxy
 from meshsim.scenario.policy import (
     Balance,
@@ -33,7 +33,7 @@ from meshsim.scenario.policy import (
 )
 from meshsim.scenario.services import ZERO, CallStep, Deployment, Service, SleepStep, Stage, Step
 from meshsim.scenario.times import ConstantTime, Time
-from meshsim.scenario.traffic import Event, Load, Objective, Tracing
+from meshsim.scenario.traffic import Event, Load, Objective, Refused, Tracing, refused_after
 from meshsim.scenario.variation import Sweep
 
 __all__ = [
@@ -274,13 +274,10 @@ class Scenario(Model):  # noqa: PLW1641 - it holds dicts, so nothing can hash it
         """
         last = (self.events[event_index].at, event_index)
         pushes = sorted((event.at, index) for index, event in enumerate(self.events) if event.set)
-        poison: list[tuple[set[str], tuple[str, ...]]] = []
+        refused: list[Refused] = []
         for _, index in pushes[: pushes.index(last) + 1]:
-            event = self.events[index]
-            for keys, _ in poison:
-                keys -= {key for key in keys if any(fits(name, key) for name in event.set)}
-            poison.append((set(event.set), event.nack))
-        return frozenset(service for keys, services in poison if keys for service in services)
+            refused = refused_after(refused, self.events[index])
+        return frozenset(service for _, services in refused for service in services)
 
     def pushable(self) -> dict[str, Any]:
         """What events can set, as a file could have it."""

@@ -9,9 +9,10 @@ from meshsim.errors import Problem, ScenarioError, halves, shown
 from meshsim.plain import LONE, joined, native
 from meshsim.scenario.document import LARGEST_INTEGER, Document, parse_value
 from meshsim.scenario.dump import flow
-from meshsim.scenario.findings import Findings
+from meshsim.scenario.findings import Findings, mapping
 from meshsim.scenario.keys import put, resolve
 from meshsim.scenario.names import Path
+from meshsim.scenario.outline import Outline
 from meshsim.scenario.yaml_nodes import MOST_DEPTH, TOO_DEEP
 
 SET = "--set"
@@ -30,8 +31,10 @@ def with_override(overrides: Overrides, key: str, value: object) -> Overrides:
 def apply(document: Document, overrides: Overrides, findings: Findings) -> None:
     """Replace the values of keys in a document; problems with them have the place ``--set``.
 
-    Overrides are ``"key=value"`` texts, or values by key; text values are read as YAML in both.
+    Overrides are ``"key=value"`` texts, or values by key; text values are read as YAML in both. They may add
+    a service, but none that nobody calls: that is a name with a mistake in it.
     """
+    services = set(mapping(document.value.get("services")))
     for key, value in _pairs(overrides, findings):
         try:
             replacement = parse_value(value, SET) if isinstance(value, str) else plain(value)
@@ -44,6 +47,11 @@ def apply(document: Document, overrides: Overrides, findings: Findings) -> None:
             findings.place(Problem(SET, 0, key, *halves(error)))
         else:
             mark(document, path, (SET, 0))
+    outline = Outline(document.value)
+    known = services | {callee for _, callee in outline.edges}
+    for name in outline.services:
+        if name not in known:
+            findings.add_unknown(("services", name), "service", name, services)
 
 
 def _pairs(overrides: Overrides, findings: Findings) -> Iterable[tuple[str, object]]:

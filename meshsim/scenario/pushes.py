@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import ValidationError
 
 from meshsim.errors import halves
+from meshsim.scenario.document import Document, without_lines
 from meshsim.scenario.endpoints import check_level
 from meshsim.scenario.explain import explain
 from meshsim.scenario.fields import AsTuple, Model
 from meshsim.scenario.findings import Finding, Findings, entries, mapping
 from meshsim.scenario.keys import push, resolve_push
 from meshsim.scenario.mesh import Mtls
-from meshsim.scenario.model import AccessRule, Policy, Service
+from meshsim.scenario.model import AccessRule, Policy, Scenario, Service
 from meshsim.scenario.names import Path, dotted
 from meshsim.scenario.outline import Outline, begins
 from meshsim.scenario.references import References, check_split
@@ -39,10 +42,7 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
     """
     config = {key: copy.deepcopy(document.get(key) or empty) for key, empty in PARTS.items()}
     policies = config["policies"] = mapping(config["policies"])
-    for name, policy in policies.items():
-        found = [*check_split(outline, name, policy), *check_level(name, policy)]
-        for finding in [*found, *(_check_edge(name, policies) if "->" in name else ())]:
-            findings.add(("policies", name, *finding.path), finding.message, finding.remedy)
+    _check_policies(policies, outline, findings)
     for path, event in sorted(entries(document, "events"), key=lambda entry: begins(entry[1])):
         wrong = []
         for key, value in mapping(event.get("set")).items():
@@ -51,6 +51,47 @@ def check_pushes(document: dict[str, Any], outline: Outline, findings: Findings)
         for place, changed, finding in wrong:
             if finding in _problems(str(changed[1]), policies, outline):  # no later key has mended it
                 _add(findings, place, changed, finding)
+
+
+def _check_policies(policies: dict[str, Any], outline: Outline, findings: Findings) -> None:
+    """Check policies against what there is, and against each other."""
+    for name, policy in policies.items():
+        found = [*check_split(outline, name, policy), *check_level(name, policy)]
+        for finding in [*found, *(_check_edge(name, policies) if "->" in name else ())]:
+            findings.add(("policies", name, *finding.path), finding.message, finding.remedy)
+
+
+class PushedReader:
+    """Reads what is pushed in the mesh of a `scenario`, as strictly as its file was read."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+
+    @cached_property
+    def _defined(self) -> tuple[Document, Outline]:
+        document = without_lines(self._scenario.as_config(), self._scenario.name)
+        return document, Outline(document.value)
+
+    def read(self, config: Mapping[str, Any]) -> Scenario:
+        """The scenario with what is pushed in force, of the form of `Scenario.pushable`.
+
+        Raises:
+            ScenarioError: it names what there is not, or contradicts itself.
+            ValueError: a value is not valid; or KeyError, TypeError, AttributeError: it has not that form.
+        """
+        document, outline = self._defined
+        findings = Findings(document)
+        policies = config["policies"]
+        for name in policies:
+            References(outline, findings).target(("policies", name), name)
+        _check_policies(policies, outline, findings)
+        findings.extend(check_rules_of_access(config["access"], outline, ("access",)))
+        findings.raise_any()
+        for name in self._scenario.services:
+            Service.model_validate({"mtls": config["services"][name]["mtls"]})
+        if self._scenario.mesh.mtls is not None:
+            Mtls.model_validate(config["mesh"]["mtls"])
+        return self._scenario.with_pushed(config)
 
 
 def _change(

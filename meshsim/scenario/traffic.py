@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -18,6 +19,7 @@ from meshsim.scenario.fields import (
     Ratio,
     Weight,
 )
+from meshsim.scenario.keys import fits
 from meshsim.scenario.services import ZERO
 from meshsim.scenario.times import Time
 
@@ -136,6 +138,20 @@ class Event(Model):
     def target(self) -> str:
         """What it affects; nothing by name for a push."""
         return self.service or self.replica or self.link or self.component or ""
+
+
+Refused = tuple[frozenset[str], tuple[str, ...]]
+"""Keys that were set with a `nack`, and not anew since; and whose proxies refuse all for so long."""
+
+
+def refused_after(before: Iterable[Refused], event: Event) -> list[Refused]:
+    """What is refused after one more `set` event."""
+    every = [
+        (frozenset(key for key in keys if not any(fits(name, key) for name in event.set)), services)
+        for keys, services in before
+    ]
+    every.append((frozenset(event.set), event.nack))
+    return [(keys, services) for keys, services in every if keys and services]
 
 
 class Objective(Model):

@@ -27,7 +27,7 @@ from meshsim.lab import tidy
 from meshsim.lab.jobs.journal import JOURNAL, TABLE, Journal, save
 from meshsim.lab.sweep import Sweep, sweep
 from meshsim.live.child import packed
-from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, Log, call_row, ejection, try_row
+from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, Hosts, Log, call_row, ejection, try_row
 from meshsim.live.processes import Member
 from meshsim.scenario import config, load, loads
 from tests.fuzz.damage import cuts, flips
@@ -98,8 +98,9 @@ def handed_over(said: bytes, log: Path) -> dict[str, np.ndarray]:
     incoming, outgoing = os.pipe()
     os.write(outgoing, said)
     os.close(outgoing)
-    member.converse(incoming, -1, events)
+    member.converse(incoming, os.open(os.devnull, os.O_WRONLY), events)
     _, message = events.get(timeout=10.0)
+    member.hang_up()
     if "rows" not in message:
         raise MeshsimError(message.get("error", "it ended"))
     return member.rows(message["rows"])
@@ -118,8 +119,8 @@ def test_no_damage_to_the_rows_of_a_process_changes_a_number(tmp_path, times) ->
 
 
 CALL = {
-    **dict.fromkeys(FIELDS, ""), "listener": "outbound", "start_time": "1795581002461673000", "duration": 3,
-    "duration_us": 3_100, "response_code": 200, "response_flags": "-", "attempt_count": 1,
+    **dict.fromkeys(FIELDS, ""), "listener": "outbound", "start_time": "2026-11-25T04:30:02.461673Z",
+    "duration": 3, "duration_us": 3_100, "response_code": 200, "response_flags": "-", "attempt_count": 1,
     "connected_after": 1, "upstream_host": "127.0.0.1:80", "route_name": "a",
     "x_meshsim": "00000000000000ff;1.5;0;0;0",
 }  # fmt: skip
@@ -138,9 +139,9 @@ EJECTION = {
 )
 def test_damage_to_an_envoys_log_is_no_traceback_and_a_torn_line_is_told(tmp_path, line, row, times) -> None:
     def read() -> list[Any]:
-        return Log(file, row, known).more(ended=True)
+        return Log(file, row, hosts).more(ended=True)
 
-    known, file = {("127.0.0.1", 80): "a/0"}, tmp_path / "log"
+    hosts, file = Hosts({"a/0": ("127.0.0.1", 80)}), tmp_path / "log"
     whole = (json.dumps(line) + "\n").encode() * 2
     file.write_bytes(whole)
     assert len(read()) == 2

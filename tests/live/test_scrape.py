@@ -9,8 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from meshsim.live import Address, scrape
+from meshsim.live import Address, scrape, servers
+from meshsim.live.control.orders import Orders
+from meshsim.live.control.pages import Pages
 from meshsim.live.scrape import merged_page
+from meshsim.live.servers import Listening
 from tests.live.proxy.ends import free_port
 from tests.live.proxy.rig import live, proxied
 
@@ -86,3 +89,61 @@ async def test_our_proxies_answer() -> None:
         await rig.ask()
         page = await merged_page({"frontend/0": ("127.0.0.1", rig.ports["admin"])})
         assert b'istio_requests_total{pod="frontend/0",app="frontend",' in page
+
+
+class Reports:
+    """Pages of a control plane that has nothing to say."""
+
+    def __init__(self, admins: dict[str, Address]) -> None:
+        orders = Orders("secret", lambda order, message: None, list)
+        self.pages = Pages(lambda: {"scenario": "quiet"}, orders, admins, lambda: b"own 1\n")
+        self.listening = Listening(self.pages)
+
+    async def __aenter__(self) -> Address:
+        return "127.0.0.1", await self.listening.open("127.0.0.1")
+
+    async def __aexit__(self, *_: object) -> None:
+        self.listening.close()
+        await asyncio.sleep(0.01)
+
+
+async def ask(address: Address, page: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(f"GET {page} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+    return reader, writer
+
+
+@live
+async def test_many_who_ask_at_once_share_one_scrape() -> None:
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.2)
+        writer.write(OK)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with Reports({"cart/0": server.sockets[0].getsockname()[:2]}) as address:
+        lines = [await ask(address, "/stats/prometheus") for _ in range(20)]
+        for reader, writer in lines:
+            assert b"200 OK" in await reader.readline()
+            assert await reader.readuntil(b'calls{pod="cart/0",app="cart"} 3')
+            writer.close()
+    server.close()
+    assert asked < 5
+
+
+@live
+async def test_who_keeps_connections_to_pages_loses_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "READERS", 3)
+    async with Reports({}) as address:
+        kept = [await asyncio.open_connection(*address) for _ in range(5)]
+        for reader, _ in kept[:2]:
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 5.0) == b""
+        reader, writer = await ask(address, "/ready")
+        assert b"200 OK" in await reader.readline()
+        for _, each in [*kept, (reader, writer)]:
+            each.close()

@@ -92,7 +92,7 @@ def records_of(
         requests=Requests(
             zeros, start, finish, status, flag, tries.astype(np.int64), version, np.full(count, "")
         ),
-        calls=Calls(zeros, zeros, start, start, finish, status, flag, nobody),
+        calls=Calls(zeros, zeros, start, start, finish, status, flag, version, nobody),
         attempts=Attempts(
             edge=np.zeros(len(owner), np.int64),
             endpoint=np.zeros(len(owner), np.int64),

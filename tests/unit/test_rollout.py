@@ -10,6 +10,7 @@ import pytest
 
 from meshsim import engine, reference
 from meshsim.measure.records import Records
+from meshsim.measure.summary import summarise
 from meshsim.mesh.rollout import READY, STARTING, Body, Deployment, Pod
 from meshsim.random import PROXIES, PUSH, PUSH_ROUTES, PUSHES, derive
 from meshsim.scenario.model import Scenario
@@ -392,3 +393,27 @@ def _parts(seed: int) -> tuple[float, float]:
     delay = scene(10, a={}, events=[], mesh={"push_delay": MIXED}).mesh.push_delay.build()
     key = derive(derive(derive(derive(seed, PROXIES), 0), PUSHES), 0)
     return round(delay.draw(key, PUSH) * 1000, 6), round(delay.draw(key, PUSH_ROUTES) * 1000, 6)
+
+
+@pytest.mark.parametrize(
+    ("startup", "event", "said"),
+    [
+        ("50ms", {"restart": {}}, []),
+        ("5s", {"restart": {}}, ["services.a: the restart at 0.1 s was not over when the run ended: 2 of"]),
+        ("50ms", {"replicas": 3}, []),
+        ("5s", {"replicas": 3}, ["services.a: of the 3 replicas that it was scaled to, 2 were ready"]),
+        ("5s", {"replicas": 1}, []),
+    ],
+)
+def test_a_run_that_ends_before_a_rollout_does_says_so(
+    simulate: Simulate, startup: str, event: Part, said: list[str]
+) -> None:
+    a = {"startup": startup, "drain": "50ms", "replicas": 2}
+    scenario = scene(
+        10, 1900, a=a, mesh={"push_delay": "20ms"}, events=[{"at": "100ms", "service": "a", **event}]
+    )
+    notes = [
+        note for note in summarise([simulate(scenario)], scenario).notes if note.startswith("services.a")
+    ]
+    assert len(notes) == len(said)
+    assert all(note.startswith(words) for note, words in zip(notes, said, strict=True))

@@ -5,7 +5,7 @@
 | takes it | sent; spans that it says it rejected are counted |
 | answers 429, 502, 503 or 504 | sent again after its Retry-After, else with back-off |
 | answers anything else | dropped, with the answer as the reason |
-| does not answer, or there is none | sent again with back-off |
+| does not answer in time, or with what is no HTTP; or there is none | sent again with back-off |
 
 A `Sender` waits for its batches: after a run that is all there is to do. A `Stream` is a queue with a limit
 before one: what comes while it is full is dropped. Whatever is dropped is counted, with the reason.
@@ -15,11 +15,13 @@ Source: OTLP specification, OTLP/HTTP response and throttling; RFC 9110, 10.2.3 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import os
 import queue
 import random
+import socket
 import ssl
 import threading
 import time
@@ -32,16 +34,16 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from meshsim.errors import MeshsimError, shown
+from meshsim.errors import MeshsimError, printable, shown
 from meshsim.measure.traces import TraceExport
 
 BATCH = 512
 """Spans of one request, at most."""
 ANSWER_LIMIT = 10.0
-"""How long connecting, sending or an answer may take, s."""
+"""How long sending a batch may take, from connecting to the whole answer, s."""
 BACKOFF_BASE, BACKOFF_MAX = 0.5, 10.0
-RETRY_AFTER_MAX = 60.0
-"""Longer than this nobody waits because a receiver asks for it, s."""
+RETRY_AFTER_MIN, RETRY_AFTER_MAX = 0.1, 60.0
+"""Shorter or longer than this nobody waits, whatever a receiver asks for, s."""
 PATIENCE = 30.0
 """So long a batch is sent again and again after a run, s; then the receiver counts as gone."""
 QUEUE_SPANS = 1 << 16
@@ -52,6 +54,9 @@ PATH = "/v1/traces"
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 AGAIN = frozenset((429, 502, 503, 504))
 ANSWER_BYTES = 1 << 16
+REASONS, REASON_CHARACTERS = 20, 200
+"""Of what went wrong, kept: so many different reasons, each so long."""
+OTHER_REASONS = "other reasons"
 
 
 def endpoint(url: str) -> SplitResult:
@@ -94,21 +99,22 @@ class Sender:
         self.to = endpoint(url)
         self.sent = self.rejected = self.dropped = self.retries = 0
         self.problems: Counter[str] = Counter()
+        self.interrupted = False
         self.stop = threading.Event()
         self.deadline = float("inf")
         self._patience = patience
         self._gone = ""
+        self.asked = own_headers(os.environ.get(HEADERS, ""))
         self._headers = {
-            "content-type": "application/x-protobuf", "content-encoding": "gzip",
-            **own_headers(os.environ.get(HEADERS, "")),
+            "content-type": "application/x-protobuf", "content-encoding": "gzip", **self.asked,
         }  # fmt: skip
         self._connection: http.client.HTTPConnection | None = None
+        self._late = False  # the exchange was cut off
 
     def report(self, began: float) -> TraceExport:
         """What became of all; scenario time 0 was at `began`, s since 1970."""
-        return TraceExport(
-            self.to.geturl(), began, self.sent, self.rejected, self.dropped, self.retries, dict(self.problems)
-        )
+        counts = self.sent, self.rejected, self.dropped, self.retries
+        return TraceExport(self.to.geturl(), began, *counts, dict(self.problems), self.interrupted)
 
     def send(self, message: Message, spans: int) -> None:
         """Sends a batch of so many spans; returns when it has been taken, or dropped."""
@@ -124,7 +130,7 @@ class Sender:
                 return
             self.retries += 1
             tries += 1
-            backoff = min(BACKOFF_MAX, BACKOFF_BASE * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
+            backoff = min(BACKOFF_MAX, BACKOFF_BASE * 2 ** min(tries - 1, 10)) * random.uniform(0.5, 1.0)
             pause = backoff if wait is None else wait
             end = min(began + self._patience, self.deadline)
             if time.monotonic() + pause > end or self.stop.wait(pause):
@@ -134,13 +140,23 @@ class Sender:
 
     def _post(self, body: bytes, spans: int) -> tuple[int, float | None, str]:
         """One try: its status, how long to wait before the next, s, if that was said, and what was wrong."""
+        self._late = False
+        limit = threading.Timer(ANSWER_LIMIT, self._cut)
+        limit.daemon = True
+        limit.start()
         try:
             answer = self._answer(body)
             content = answer.read(ANSWER_BYTES)
-        except (OSError, http.client.HTTPException) as error:
+            if self._late:
+                raise TimeoutError
+        except (OSError, http.client.HTTPException, ValueError) as error:  # that: of a chunk of negative size
             self.close()
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            if self._late or isinstance(error, TimeoutError):
+                why = f"no answer within {ANSWER_LIMIT:g} s"
             return 0, None, f"the receiver could not be reached: {why}"
+        finally:
+            limit.cancel()
         if not answer.isclosed() or answer.will_close:
             self.close()
         if answer.status == 200:
@@ -151,13 +167,21 @@ class Sender:
             self.drop(spans, why)
         return answer.status, retry_after(answer.getheader("retry-after")), why
 
+    def _cut(self) -> None:
+        """Ends an exchange that takes too long, though something comes now and then."""
+        self._late = True
+        socket_ = self._connection.sock if self._connection is not None else None
+        if socket_ is not None:
+            with contextlib.suppress(OSError):
+                socket_.shutdown(socket.SHUT_RDWR)
+
     def _answer(self, body: bytes) -> http.client.HTTPResponse:
         kept = self._connection is not None
         try:
             return self._exchange(body)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             self.close()
-            if not kept:
+            if not kept or self._late:
                 raise
             return self._exchange(body)  # the receiver has closed what had been idle
 
@@ -183,17 +207,31 @@ class Sender:
             partial = ExportTraceServiceResponse.FromString(content).partial_success
             rejected, why = min(max(partial.rejected_spans, 0), spans), partial.error_message
         except DecodeError:
-            self.problems["the receiver's answer is no OTLP"] += 1
+            self._note("the receiver's answer is no OTLP", 1)
         self.sent += spans - rejected
         if rejected:
             self.rejected += rejected
-            self.problems[f"the receiver rejected spans: {why[:200] or 'no reason given'}"] += rejected
+            self._note(f"the receiver rejected spans: {why or 'no reason given'}", rejected)
+        elif why:
+            self._note(f"the receiver warns: {why}", 1)
 
     def drop(self, spans: int, why: str) -> None:
         """Counts spans that nobody will send."""
         if spans:
             self.dropped += spans
-            self.problems[why] += spans
+            self._note(why, spans)
+
+    def _note(self, why: str, times: int) -> None:
+        """Keeps a reason, which may be a receiver's: few, short, and fit to be printed."""
+        words = printable(why)[:REASON_CHARACTERS]
+        self.problems[words if words in self.problems or len(self.problems) < REASONS else OTHER_REASONS] += (
+            times
+        )
+
+    def interrupt(self, spans: int) -> None:
+        """Ctrl-C: so many spans will not be sent."""
+        self.interrupted = True
+        self.drop(spans, "interrupted")
 
     def close(self) -> None:
         """Closes the connection."""
@@ -214,7 +252,7 @@ def retry_after(value: str | None) -> float | None:
         )
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(wait, 0.0), RETRY_AFTER_MAX)
+    return min(max(wait, RETRY_AFTER_MIN), RETRY_AFTER_MAX)
 
 
 class Stream:
@@ -247,27 +285,44 @@ class Stream:
         with self._lock:
             self._overflow[why] += spans
 
-    def close(self, limit: float = CLOSING) -> None:
-        """Sends what waits, for so long at most, s; counts what is left as dropped."""
+    def close(self, limit: float | None = None) -> None:
+        """Sends what waits, for so long (s, `CLOSING`) or until Ctrl-C; counts what is left as dropped."""
         sender = self._sender
+        limit = CLOSING if limit is None else limit
         sender.deadline = time.monotonic() + limit
         self._queue.put(None)
+        pressed = False
         try:
             self._thread.join(limit)
-        finally:
-            sender.stop.set()
-            self._thread.join(0.5)
+        except KeyboardInterrupt:
+            pressed = True
+        sender.stop.set()
+        self._thread.join(0.5)
         for why, spans in self._overflow.items():
             sender.drop(spans, why)
         with self._lock:
-            sender.drop(self._waiting, "the run was over before the receiver took them")
+            if pressed:
+                sender.interrupt(self._waiting)
+            else:
+                sender.drop(self._waiting, "the run was over before the receiver took them")
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            offered, spans = item
-            if not self._sender.stop.is_set():
+        sender = self._sender
+        while (item := self._queue.get()) is not None and not sender.stop.is_set():
+            offered, left = item
+            try:
                 for message, count in self._encode(offered):
-                    self._sender.send(message, count)
-                with self._lock:
-                    self._waiting -= spans
-        self._sender.close()
+                    if sender.stop.is_set():
+                        break
+                    sender.send(message, count)
+                    left -= count
+                    self._sent(count)
+            except Exception as error:  # whatever it is: the next ones are sent
+                sender.drop(left, f"an error of meshsim's own, please report it: {error!r}")
+                self._sent(left)
+        sender.close()
+
+    def _sent(self, spans: int) -> None:
+        """So many wait no longer."""
+        with self._lock:
+            self._waiting -= spans

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshsim.lab.files import json_text
+from meshsim.lab.observe.scrape import INTERVAL
 
 WINDOW = "[$__rate_interval]"
 NAME = "meshsim.json"
@@ -34,10 +35,14 @@ def _by(labels: str, metric: str, where: str = "") -> str:
     return f"sum by ({labels}) (rate({metric}{{{where}}}{WINDOW}))"
 
 
+def _those(labels: str, where: str, among: str) -> str:
+    """The rate of those of some requests that have a property; 0 where none has had it yet."""
+    return f"({_by(labels, REQUESTS, f'{among},{where}')} or {_by(labels, REQUESTS, among)} * 0)"
+
+
 def _share(labels: str, where: str, among: str) -> str:
-    """Which share of some requests has a property; 0 where none has had it yet."""
-    every = _by(labels, REQUESTS, among)
-    return f"({_by(labels, REQUESTS, f'{among},{where}')} or {every} * 0) / {every}"
+    """Which share of some requests has a property."""
+    return f"{_those(labels, where, among)} / {_by(labels, REQUESTS, among)}"
 
 
 def _quantiles(
@@ -54,7 +59,8 @@ SOME = 'destination_workload=~"$service"'
 THERE, HERE = f'reporter="destination",{SOME}', f'reporter="source",{SOME}'
 SERVICE, EDGE = "destination_workload", "source_workload, destination_workload"
 TO, FROM_TO = "{{destination_workload}}", "{{source_workload}} → {{destination_workload}}"
-ERRORS, FLAGGED, OVERFLOW = 'response_code=~"5.."', 'response_flags!="-"', 'response_flags=~".*UO.*"'
+ERRORS, DENIED = 'response_code=~"5.."', 'response_code="403"'
+FLAGGED, OVERFLOW = 'response_flags!="-"', 'response_flags=~".*UO.*"'
 MUTUAL, PROVEN = 'connection_security_policy="mutual_tls"', "{{source_principal}} → {{destination_workload}}"
 
 CLUSTER, AT = "app, envoy_cluster_name", 'envoy_cluster_name=~"$service"'
@@ -92,12 +98,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (f"{_by(CLUSTER, RETRIES, AT)} / {_by(CLUSTER, TRIES, AT)}", APP_TO),
         ),
         _graph("Ejections", "ops", (_by(CLUSTER, EJECTIONS, AT), APP_TO)),
-        _graph("Refused by a breaker (UO)", "reqps", (_by(EDGE, REQUESTS, f"{HERE},{OVERFLOW}"), FROM_TO)),
+        _graph("Refused by a breaker (UO)", "reqps", (_those(EDGE, OVERFLOW, HERE), FROM_TO)),
     ),
     "Security": (
         _graph("Share with mutual TLS", "percentunit", (_share(SERVICE, MUTUAL, THERE), TO)),
         _graph("Callers", "reqps", (_by(f"source_principal, {SERVICE}", REQUESTS, THERE), PROVEN)),
-        _graph("Denied (403)", "reqps", (_by(SERVICE, REQUESTS, f'{THERE},response_code="403"'), TO)),
+        _graph("Denied (403)", "reqps", (_those(SERVICE, DENIED, THERE), TO)),
         _graph("Certificates", "ops", (_by("event", "meshsim_certificates_total"), "{{event}}")),
     ),
     "Control plane": (
@@ -131,7 +137,7 @@ def dashboard() -> str:
     return json_text(
         {
             "title": "Service mesh (meshsim)",
-            "uid": "meshsim",
+            "uid": "meshsim-mesh",
             "tags": ["meshsim", "istio"],
             "schemaVersion": 39,
             "editable": True,
@@ -160,6 +166,7 @@ def _panel(panel: Panel, left: int, top: int, width: int) -> dict[str, Any]:
                 "refId": chr(ord("A") + number),
                 "expr": expression,
                 "legendFormat": legend,
+                "interval": INTERVAL,  # "Min step": rates are taken over four of them, at least
                 "datasource": _SOURCE,
             }
             for number, (expression, legend) in enumerate(panel.targets)

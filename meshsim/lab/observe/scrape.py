@@ -26,9 +26,14 @@ def configuration(source: str, *, each_proxy: bool = False) -> str:
     """The YAML for a merged page (a URL), or for the mesh that a file's line of `live --json` is about.
 
     Of such a mesh the control plane's page is scraped where there is one, unless it shall be `each_proxy`.
-    MeshsimError: the source is neither.
+    MeshsimError: the source is neither, or a URL where each proxy is asked for.
     """
     if source.startswith(("http://", "https://")):
+        if each_proxy:
+            raise MeshsimError(
+                "a URL does not say where each proxy is; give the first line of meshsim live --json, or leave"
+                " --each-proxy out"
+            )
         return text([(address(source), {})])
     message = _message(source)
     try:

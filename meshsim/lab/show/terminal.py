@@ -131,6 +131,8 @@ def show_run(out: Console, summary: Summary, written: list[Path]) -> None:
     _show_notes(out, summary.notes)
     seeds = _seeds(summary.seed, summary.replications)
     out.print(f"[dim]meshsim {summary.version}, engine {escape(summary.engine)}, {seeds}[/]")
+    if summary.traces is not None:
+        out.print(escape(summary.traces.outcome()))
     show_written(out, written)
 
 

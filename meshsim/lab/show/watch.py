@@ -74,6 +74,10 @@ class Dashboard:
         """Shows what is being done, before there is a table."""
         self._live.update(Text.from_markup(f"[dim]{escape(words)} …[/]"), refresh=True)
 
+    def clear(self) -> None:
+        """Takes what it shows off the screen, for other words there."""
+        self._live.update(Text(), refresh=True)
+
     def __call__(self, mesh: LiveMesh) -> None:
         self._window.add(mesh.now, by_edge(mesh.reports()))
         self._live.update(Group(Text.from_markup(headline(mesh)), self._table(mesh)), refresh=True)
@@ -89,10 +93,13 @@ def headline(mesh: LiveMesh) -> str:
     scenario = mesh.scenario
     name = escape(scenario.name or "mesh")
     if not mesh.options.load:
-        return f"[bold]{name}[/] serves, for {max(0.0, mesh.now):.0f} s so far; Ctrl-C ends it"
-    if mesh.now <= scenario.duration:
-        return f"[bold]{name}[/] {max(0.0, mesh.now):.0f} s of {scenario.duration:g} s; Ctrl-C ends it early"
-    return f"[bold]{name}[/] {mesh.now:.0f} s; the load has ended; requests in flight are completing"
+        said = f"[bold]{name}[/] serves, for {max(0.0, mesh.now):.0f} s so far; Ctrl-C ends it"
+    elif mesh.now <= scenario.duration:
+        far = f"{max(0.0, mesh.now):.0f} s of {scenario.duration:g} s"
+        said = f"[bold]{name}[/] {far}; control plane: {escape(mesh.control.url)}; Ctrl-C ends it early"
+    else:
+        said = f"[bold]{name}[/] {mesh.now:.0f} s; the load has ended; requests in flight are completing"
+    return f"{said}\n{mesh.control.remark}" if mesh.control.remark else said
 
 
 class Lines:
@@ -105,6 +112,9 @@ class Lines:
     def say(self, words: str) -> None:
         """Says what is being done."""
         self._err.print(f"{escape(words)} …")
+
+    def clear(self) -> None:
+        """Lines stay."""
 
     def __call__(self, mesh: LiveMesh) -> None:
         if not self._runs:

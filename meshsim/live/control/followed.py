@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from meshsim.live import Address
-from meshsim.live.control.messages import WORD_MOST, Endpoint, MessageError, Update
+from meshsim.live.control.messages import WORD_MOST, MessageError, Update
+from meshsim.live.control.reading import UpdateReader
 from meshsim.live.troubles import OWN_ERROR, trouble
 from meshsim.scenario.machines import ConfiguredProxy
 from meshsim.scenario.model import Scenario
@@ -27,22 +27,16 @@ class Followed:
         now: Callable[[], float],
     ) -> None:  # fmt: skip
         self.configured = configured
-        self.scenario = scenario
+        self._reader = UpdateReader(scenario, [service for _, service in configured.upstreams])
         self.addresses = addresses
         self.now = now
-        self._config: Mapping[str, Any] = scenario.pushable()
-        self._in_force = scenario
         self._parts = [-1, -1, -1]
         self._replicas: dict[int, Replica] = {}
         configured.replicas = self._replicas
 
     def apply(self, update: Update) -> tuple[int, str]:
         """See `client.Apply`."""
-        endpoints = {service: self._found(service, some) for service, some in update.endpoints.items()}
-        lacking = {service for _, service in self.configured.upstreams} - endpoints.keys()
-        if lacking:
-            raise MessageError(f"the endpoints of {', '.join(sorted(lacking))} are missing")
-        scenario = self._read(update.config)
+        scenario, endpoints = self._reader.read(update)
         for service, replicas in endpoints.items():
             self._replicas.update({each.number: each for each in replicas})
             self.addresses.update({each.name: each.address for each in update.endpoints[service]})
@@ -53,7 +47,7 @@ class Followed:
         newest, taken = self._take(configuration, update, parts)
         self._parts = parts
         if taken:
-            self._in_force, self._config = scenario, update.config
+            self._reader.take(scenario, update)
         return newest, "" if taken else BY_SCENARIO
 
     def _take(self, configuration: Configuration, update: Update, parts: list[int]) -> tuple[int, bool]:
@@ -61,28 +55,5 @@ class Followed:
             return self.configured.take(configuration, update.version, update.part, parts, self.now())
         except Exception as error:  # whatever it is: requests are served on
             trouble(f"{OWN_ERROR}: a configuration could not be applied: {error!r}")
-            self.configured.apply(self._in_force, self.now())
+            self.configured.apply(self._reader.in_force, self.now())
             raise MessageError(f"it could not be applied: {error!r}"[:WORD_MOST]) from None
-
-    def _read(self, config: Mapping[str, Any]) -> Scenario:
-        """The scenario with what is pushed; MessageError if it is not valid."""
-        if config == self._config:
-            return self._in_force
-        try:
-            return self.scenario.with_pushed(config)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise MessageError(f"config is not valid: {' '.join(str(error).split())}"[:WORD_MOST]) from None
-
-    def _found(self, service: str, some: list[Endpoint] | Any) -> list[Replica]:
-        """Endpoints as replicas of a service; MessageError if they can't be its own."""
-        config = self.scenario.services.get(service)
-        if config is None:
-            raise MessageError(f"there is no service {service[:WORD_MOST]}")
-        deployments = config.deployments()
-        found = []
-        for each in some:
-            if each.version not in deployments:
-                raise MessageError(f"{service} has no version {each.version[:WORD_MOST]}")
-            deployment = deployments[each.version]
-            found.append(Replica(each.number, each.name, service, each.version, deployment, added=True))
-        return found

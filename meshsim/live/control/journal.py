@@ -1,18 +1,21 @@
 """What the control plane must not forget when it dies: an append-only file of facts, a line each.
 
 A fact is written before anybody hears of it. A line that is cut off, as the process died while it wrote, is
-one that nobody has heard of; it is dropped. The file holds keys, so it is its owner's alone, in a folder that
-is, too.
+one that nobody has heard of; it is dropped. Each line begins with the CRC-32 of the rest: one that is damaged
+is left out, which is a trouble of the run. So is a full disk: what it does not take now is written later, and
+lost if the process dies before. The file holds keys, so it is its owner's alone, in a folder that is, too.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 from meshsim.live import Message
+from meshsim.live.troubles import trouble
 
 
 class Journal:
@@ -21,17 +24,19 @@ class Journal:
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o600)
-        data = path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.ftruncate(self._file, len(whole))
-        self.facts: list[Message] = [json.loads(line) for line in whole.splitlines()]
+        whole, self.facts = read(path)
+        os.ftruncate(self._file, whole)
+        self._owed = b""
 
     def add(self, fact: Message) -> None:
         """Writes down one more."""
-        data = memoryview(json.dumps(fact, allow_nan=False).encode() + b"\n")
-        while data:
-            data = data[os.write(self._file, data) :]
+        text = json.dumps(fact, allow_nan=False).encode()
+        self._owed += _mark(text) + text + b"\n"
+        try:
+            while self._owed:
+                self._owed = self._owed[os.write(self._file, self._owed) :]
+        except OSError as error:
+            trouble(f"the control plane's journal can't be written: {error.strerror}; free some space")
 
     def found(self, name: str) -> list[Any]:
         """The facts of a kind, in order."""
@@ -40,3 +45,22 @@ class Journal:
     def close(self) -> None:
         """Nothing is written any more."""
         os.close(self._file)
+
+
+def read(path: Path) -> tuple[int, list[Message]]:
+    """How many bytes of a journal are whole lines, and the facts in them."""
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    facts: list[Message] = []
+    for line in whole.splitlines():
+        text = line[9:]
+        if line[:9] == _mark(text):
+            facts.append(json.loads(text))
+        else:
+            trouble("a line of the control plane's journal is damaged, and what it said is lost")
+    return len(whole), facts
+
+
+def _mark(text: bytes) -> bytes:
+    """What a line begins with."""
+    return b"%08x " % zlib.crc32(text)

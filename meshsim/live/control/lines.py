@@ -15,7 +15,7 @@ from meshsim.live import Message
 LINE_BYTES = 8 << 20
 """Of one message, at most: a configuration with 50,000 endpoints has less."""
 PARTIAL_LIMIT = 10.0
-"""How long the rest of a line may take, s."""
+"""How long the rest of a line may take, s; so may the first line, of who has to say who he is."""
 
 
 class Listener:
@@ -32,11 +32,15 @@ class Listener:
 
 
 class Lines(asyncio.Protocol):
-    """One end of a stream; `identity` is whom a certificate at the other end names, nobody without."""
+    """One end of a stream; `identity` is whom a certificate at the other end names, nobody without.
 
-    def __init__(self, listener: Listener, line_bytes: int = LINE_BYTES) -> None:
+    With `greeted`, the other side has to begin.
+    """
+
+    def __init__(self, listener: Listener, line_bytes: int = LINE_BYTES, *, greeted: bool = False) -> None:
         self.listener = listener
         self.line_bytes = line_bytes
+        self.greeted = greeted
         self.identity = ""
         self.transport: asyncio.Transport | None = None
         self._partial = bytearray()
@@ -45,6 +49,7 @@ class Lines(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._wait(PARTIAL_LIMIT if self.greeted else None)
         self.listener.connected(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -89,11 +94,17 @@ class Lines(asyncio.Protocol):
             self._timer = None
         if seconds is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, self.give_up, "a message stopped in the middle")
+            self._timer = loop.call_later(seconds, self._late)
+
+    def _late(self) -> None:
+        self.give_up("a message stopped in the middle" if self._partial else "nothing was said")
 
     def send(self, message: Message) -> bool:
-        """Sends a message; whether there is anybody to send it to."""
+        """Sends a message; whether there is anybody to send it to, who reads."""
         if self.transport is None or self._why:
+            return False
+        if self.transport.get_write_buffer_size() > LINE_BYTES:
+            self.give_up("what was sent is not read")
             return False
         self.transport.write(json.dumps(message, allow_nan=False).encode() + b"\n")
         return True

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Mapping
 from typing import Any
 
 from meshsim.live import Message
 from meshsim.live.control.journal import Journal
+from meshsim.live.control.ledger import Ledger
 from meshsim.live.control.messages import Endpoint, Endpoints, Update
 from meshsim.mesh.control_plane import ControlPlane, Push
+from meshsim.scenario.keys import push
 from meshsim.scenario.model import Event, Scenario
 from meshsim.scenario.push import Publisher
 from meshsim.scenario.topology import Topology
+from meshsim.scenario.traffic import Refused, refused_after
 
 
 class Memory(Publisher):
@@ -24,6 +28,7 @@ class Memory(Publisher):
         places: where each replica is, or was, by number.
         present: of each service, the numbers of those that are endpoints now.
         done: numbers of the scenario's events that have set what they set.
+        earlier: numbers of the versions that processes before this one have made.
     """
 
     def __init__(self, scenario: Scenario, journal: Journal) -> None:
@@ -31,52 +36,71 @@ class Memory(Publisher):
         self.places: dict[int, Endpoint] = {}
         self.present: dict[str, tuple[int, ...]] = Topology(scenario).endpoints_at_start
         self.done: set[int] = set()
-        self._known = True  # what is published is written down already
+        self.ledger = Ledger(journal.facts)
+        self._plane: ControlPlane | None = None  # while there is none, what is published is written down
+        self._refused: list[Refused] = []
         self._config: tuple[int, Mapping[str, Any]] = -1, {}  # the last that was made, and of which version
-        self._latest = -1.0, -1  # of those that have set something: when, and its number
+        self._applied: list[Event] = []  # by time
         super().__init__(scenario, lambda: self.present)
         for fact in journal.facts:
             if "set" in fact:
-                event = Event.model_validate({"at": "0s", "set": fact["set"]})
-                self._note(self._append(event.model_copy(update={"at": fact["at"]})))
+                self._change(fact["set"], fact["at"])
             elif "event" in fact:
                 self.done.add(fact["event"])
-                self._note(fact["event"])
-        if self._latest[1] >= 0:
-            super().set(self._latest[1])
-        newest = max(journal.found("version"), default=0)
-        for version in range(1, newest + 1):
-            super().publish(version)
-        self._known = False
+                self._apply(scenario.events[fact["event"]])
+        for made in self.ledger.pushes[1:]:
+            super().publish(made.version)
 
     def resume(self, plane: ControlPlane) -> None:
         """Has a new control plane go on with the version of the one before it."""
-        plane.pushes += [Push(version, 0.0, 0.0) for version in range(1, len(self.versions))]
+        plane.pushes = self.ledger.pushes
         plane.version = len(self.versions) - 1
+        self._plane = plane
+
+    def catch_up(self, plane: ControlPlane, newest: int, now: float) -> None:
+        """Has a control plane go on behind a version that a process before it made, and it does not know."""
+        self.journal.add({"version": newest, "changed": now, "begun": now})
+        proxies = sum(each.connected for each in plane.subscriptions)
+        for version in range(len(self.versions), newest + 1):
+            plane.pushes.append(Push(version, now, now, proxies))
+            super().publish(version)
+        plane.version = newest
 
     def publish(self, version: int) -> None:
-        if version and not self._known:
-            self.journal.add({"version": version})
+        if self._plane is not None:
+            push = self._plane.pushes[version]
+            self.journal.add({"version": version, "changed": push.changed, "begun": push.begun})
         super().publish(version)
 
     def set(self, number: int) -> None:
         self.journal.add({"event": number})
         self.done.add(number)
-        super().set(self._note(number))
+        self._apply(self.scenario.events[number])
 
-    def change(self, event: Event) -> None:
-        """What an event from outside sets is wanted from now on."""
-        self.journal.add({"set": event.set, "at": event.at})
-        super().set(self._note(self._append(event)))
+    def change(self, settings: Mapping[str, Any], now: float) -> None:
+        """What is set from outside is wanted from now on."""
+        self.journal.add({"set": settings, "at": now})
+        self._change(settings, now)
 
-    def _note(self, number: int) -> int:
-        """An event sets something. The latest by time: a late one takes back nothing that was set since."""
-        self._latest = max(self._latest, (self.scenario.events[number].at, number))
-        return self._latest[1]
+    def _change(self, settings: Mapping[str, Any], at: float) -> None:
+        self._apply(Event.model_validate({"at": "0s", "set": settings}).model_copy(update={"at": at}))
 
-    def _append(self, event: Event) -> int:
-        self.scenario = self.scenario.model_copy(update={"events": (*self.scenario.events, event)})
-        return len(self.scenario.events) - 1
+    def _apply(self, event: Event) -> None:
+        """What an event sets is wanted too. A late one takes back nothing that was set since."""
+        insort(self._applied, event, key=lambda each: each.at)
+        if self._applied[-1] is event:
+            self._add(event)
+        else:
+            self.wanted, self._refused = self.scenario, []
+            for each in self._applied:
+                self._add(each)
+
+    def _add(self, event: Event) -> None:
+        config = self.wanted.pushable()
+        push(config, event.set)
+        self.wanted = self.wanted.with_pushed(config)
+        self._refused = refused_after(self._refused, event)
+        self.nacked = frozenset(service for _, services in self._refused for service in services)
 
     # Where replicas are
 

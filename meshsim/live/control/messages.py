@@ -110,7 +110,7 @@ def _endpoints(service: str, some: Any) -> list[Endpoint]:
     if not isinstance(some, list):
         raise MessageError(f"the endpoints of {service[:WORD_MOST]} are no list")
     found = [Endpoint.of(each) for each in some]
-    if len({each.number for each in found}) < len(found):
+    if min(len({each.number for each in found}), len({each.name for each in found})) < len(found):
         raise MessageError(f"an endpoint of {service[:WORD_MOST]} is there twice")
     return found
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from meshsim.errors import MeshsimError, Problem, ScenarioError
@@ -21,7 +21,7 @@ from meshsim.live import Message
 from meshsim.live.control.server import Follower
 from meshsim.live.wire import NOBODY, RequestHead, ServerConnection, ServerStream
 from meshsim.scenario import load
-from meshsim.scenario.model import Event, Scenario
+from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
 
 BODY_BYTES = 256 << 10
@@ -167,14 +167,20 @@ class Orders:
         for order, message in early:
             order.begin(message)
 
+    def postpone(self, version: int) -> None:
+        """What is wanted by now comes with this version."""
+        for order in self.open:
+            if order.version is not None:
+                order.version = version
+
     def noted(self) -> None:
         """Some proxy has answered, or has come or gone."""
         for order in list(self.open):
             order.look()
 
 
-def changed(wanted: Scenario, settings: Any) -> Event:
-    """The event that sets what is asked for now; a MeshsimError where it can't be set in a running mesh."""
+def changed(wanted: Scenario, settings: Any) -> Mapping[str, Any]:
+    """What is asked for, as an event sets it; a MeshsimError where it can't be set in a running mesh."""
     if not isinstance(settings, dict) or not settings:
         raise MeshsimError("set is no mapping of dotted keys to values")
     before = wanted.model_copy(update={"events": ()})
@@ -189,7 +195,7 @@ def changed(wanted: Scenario, settings: Any) -> Event:
                 f"connections of {' -> '.join(edge)} are not timed in this mesh; write"
                 f" policies.{edge[1]}.connection in the scenario, and start it again"
             )
-    return after.events[0]
+    return after.events[0].set
 
 
 def _without_event(problem: Problem) -> str:

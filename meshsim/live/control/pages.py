@@ -21,7 +21,8 @@ from meshsim.live import Address, Message
 from meshsim.live.control.orders import JSON, Orders
 from meshsim.live.ports import NO_DOMAIN
 from meshsim.live.scrape import merged_page
-from meshsim.live.wire import NOBODY, Handler, RequestHead, ServerConnection, ServerStream
+from meshsim.live.servers import PageHandler
+from meshsim.live.wire import NOBODY, RequestHead, ServerConnection, ServerStream
 from meshsim.measure.exposition import CONTENT_TYPE
 
 HOST = re.compile(NO_DOMAIN.encode())
@@ -37,7 +38,7 @@ STYLE = (
 )
 
 
-class Pages(Handler):
+class Pages(PageHandler):
     """Serves what `report` says, and `orders`; `admins` is where each proxy's own pages are.
 
     `own` makes the metrics of the control plane itself.
@@ -47,11 +48,13 @@ class Pages(Handler):
         self, report: Callable[[], Message], orders: Orders, admins: Mapping[str, Address],
         own: Callable[[], bytes],
     ) -> None:  # fmt: skip
+        super().__init__()
         self.report = report
         self.orders = orders
         self.admins = admins
         self.own = own
-        self._scrapes: set[asyncio.Task[None]] = set()
+        self._scrape: asyncio.Task[None] | None = None
+        self._waiting: list[ServerConnection] = []  # for what it brings
 
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
@@ -65,23 +68,27 @@ class Pages(Handler):
         elif head.method not in (b"GET", b"HEAD"):
             connection.answer(405, PLAIN, b"use GET\n")
         elif head.page == b"/":
-            connection.answer(200, HTML, page(self.report()).encode())
+            connection.answer(200, HTML, page(self.report()).encode(errors="replace"))
         elif head.page == b"/status":
             connection.answer(200, JSON, json.dumps(self.report()).encode() + b"\n")
         elif head.page == b"/stats/prometheus":
-            scrape = asyncio.get_running_loop().create_task(self._scrape(connection))
-            self._scrapes.add(scrape)
-            scrape.add_done_callback(self._scrapes.discard)
+            self._waiting.append(connection)
+            if self._scrape is None:
+                self._scrape = asyncio.get_running_loop().create_task(self._collect())
         elif head.page == b"/ready":
             connection.answer(200, PLAIN, b"LIVE\n")
         else:
             connection.answer(404, PLAIN, b"no such page; there are /, /status, /stats/prometheus, /ready\n")
         return NOBODY
 
-    async def _scrape(self, connection: ServerConnection) -> None:
-        """Answers with the metrics of all proxies, and its own."""
-        found = await merged_page(self.admins, self.own())
-        connection.answer(200, [(b"content-type", CONTENT_TYPE.encode())], found)
+    async def _collect(self) -> None:
+        """Answers all who wait with the metrics of all proxies, and its own."""
+        try:
+            found = await merged_page(self.admins, self.own())
+        finally:
+            waiting, self._waiting, self._scrape = self._waiting, [], None
+        for connection in waiting:
+            connection.answer(200, [(b"content-type", CONTENT_TYPE.encode())], found)
 
 
 def page(report: Message) -> str:

@@ -11,15 +11,18 @@ import os
 import secrets
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from meshsim.live import Message
+from meshsim.live.control import journal
+from meshsim.live.control.ledger import Ledger
 from meshsim.live.control.messages import Following
 from meshsim.live.folders import NOTE
 from meshsim.live.identity.enrolment import Enrolment
-from meshsim.live.processes import Member
+from meshsim.live.processes import Member, Rows
 from meshsim.live.secret import hashed, new_token
 from meshsim.live.servers import bound
 from meshsim.scenario.topology import CLIENT_PROXY, Proxy, Topology
@@ -28,8 +31,13 @@ LOOPBACK = "127.0.0.1"
 PORTS = ("following", "pages", "authority")
 OUTSIDER = "outsider"
 """Who else may have a certificate: that of the client."""
-WAIT_FIRST, WAIT_MOST = 0.05, 5.0
-"""A process that dies before it serves is followed by the next one after a wait, s, that doubles."""
+WAIT_FIRST, WAIT_MOST = 0.05, 1.0
+"""A process that dies before it serves is followed by the next one after a wait, s, that doubles.
+
+NOTE: it may have been killed from outside, so waits stay short beside the time left to renew certificates.
+"""
+SILENCE = 5.0
+"""A process that has said nothing for so long does not answer, s; it says something twice a second."""
 JOURNAL = "control-plane.journal"
 
 Fork = Callable[[Message], Member]
@@ -44,13 +52,18 @@ class ControlProcess:
         root: of its own certificate, PEM; empty without mTLS.
         enrolments: how to ask for certificates, by proxy; `OUTSIDER` is one more client.
         deaths: how often it has died.
+        troubles: what else went wrong with it, and how often.
+        silent: whether it does not answer.
     """
 
     def __init__(self, topology: Topology, folder: Path, fork: Fork, *, inclusive: bool) -> None:
         self.folder = folder
         self.member: Member | None = None
         self.root = ""
+        self.name = ""
         self.deaths = 0
+        self.troubles: Counter[str] = Counter()
+        self.silent = False
         self.enrolments: dict[str, Enrolment] = {}
         self._fork = fork
         self._inclusive = inclusive
@@ -64,6 +77,7 @@ class ControlProcess:
         self._serves = False
         self._wait = WAIT_FIRST
         self._again: float | None = None
+        self._heard = 0.0
         for proxy in topology.proxies:
             if not any(replica.added for replica in proxy.replicas):
                 self.admit(proxy)
@@ -129,6 +143,7 @@ class ControlProcess:
             "secret": self._secret,
         }
         self.member = self._fork({"control": told})
+        self.name = self.member.name
         return self.member
 
     def listens(self, said: Message) -> None:
@@ -156,6 +171,7 @@ class ControlProcess:
         assert self.member is not None, "it is ready"
         self.member.send({"start": base})
         self._serves = True
+        self.heard()
 
     def tell(self, message: Message) -> None:
         """Tells it something, if it is there; one that is not will be told everything."""
@@ -165,10 +181,35 @@ class ControlProcess:
     def died(self) -> None:
         """Its process has ended: another follows, at once if it has served."""
         self.deaths += 1
+        self.silent = False
         self.member = None
         self._told = False
         self._wait = WAIT_FIRST if self._serves else min(2 * self._wait, WAIT_MOST)
         self._again = time.monotonic() + (0.0 if self._serves else self._wait)
+
+    def heard(self) -> None:
+        """It has said something."""
+        self._heard = time.monotonic()
+        self.silent = False
+
+    def look(self) -> str:
+        """Starts the next process when it is time; what there is to tell, if anything."""
+        if self.due:
+            self.start()
+            return "the control plane has ended, and another takes its place"
+        answers = self.member is None or not self._serves or time.monotonic() < self._heard + SILENCE
+        if answers or self.silent:
+            return ""
+        self.silent = True
+        self.troubles[f"it did not answer for {SILENCE:g} s"] += 1
+        return "the control plane does not answer; the mesh goes on without it"
+
+    @property
+    def remark(self) -> str:
+        """What is to be known of it; nothing where all is well."""
+        if self.silent:
+            return "the control plane does not answer"
+        return f"the control plane has ended, and was replaced: {self.deaths} times" if self.deaths else ""
 
     @property
     def due(self) -> bool:
@@ -187,6 +228,20 @@ class ControlProcess:
         finally:
             os.close(file)
         note.rename(self.folder / NOTE)
+
+    def report(self, troubles: dict[str, dict[str, int]]) -> None:
+        """Adds what went wrong with it to what processes say themselves, by their names."""
+        deaths = {"it has ended, and was replaced": self.deaths} if self.deaths else {}
+        if found := {**deaths, **self.troubles, **troubles.get(self.name, {})}:
+            troubles[self.name] = found
+
+    def rows(self) -> Rows:
+        """What became of pushes, as tables, whether or not there is a process that could say so."""
+        try:
+            _, facts = journal.read(self.folder / JOURNAL)
+        except OSError:  # somebody has killed the keeper, which is about to be told
+            return {}
+        return dict(Ledger(facts).rows())
 
     def close(self) -> None:
         """Gives its ports back."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from meshsim.live import Message
 from meshsim.live.clock import LiveClock
@@ -19,14 +19,19 @@ from meshsim.live.secret import hashed
 from meshsim.live.troubles import trouble
 from meshsim.mesh.control_plane import ControlPlane, Subscriber, Subscription
 
-if TYPE_CHECKING:
-    pass
-
 SAID_BYTES = 64 << 10
 """Of what a proxy says, at most."""
+STRANGERS = 1024
+"""Streams of which nobody has said yet whose they are; the oldest goes if there are more."""
+FORGOTTEN = 10_000
+"""So many versions at most a proxy can be ahead, of a control plane whose journal is not whole."""
+
+NOT_MADE = "it has a version that was not made"
 
 Make = Callable[["Follower", int, int, str], Update]
 """Makes the update of a version, and a part, for a proxy; the last is its nonce."""
+Keep = Callable[[Message], None]
+"""Writes down a fact, as `meshsim.live.control.ledger` reads it."""
 
 
 @final
@@ -69,6 +74,8 @@ class Follower(Subscriber):
         version = self.sent.pop(nonce, None)
         if version is None:
             raise MessageError("it answers what it was not sent")
+        if newest > self.streams.plane.version:
+            raise MessageError(NOT_MADE)
         self.knows = max(self.knows, newest)
         if good:
             self.acked = max(self.acked, newest)
@@ -77,6 +84,7 @@ class Follower(Subscriber):
         else:
             self.nack = version, word(message, "error")
         answered = newest if good else max(newest, version)
+        self.streams.keep({"answered": self.name, "has": answered, "good": good, "at": now})
         self.streams.plane.answered(self.subscription, answered, good, now)
         self.streams.noted()
 
@@ -92,7 +100,10 @@ class Follower(Subscriber):
         """Why it has not taken a version."""
         if self.nack is not None and self.refuses(version):
             return f"it refuses version {self.nack[0]}: {self.nack[1]}"
-        return "it is not connected" if self.stream is None else f"it has version {self.acked}"
+        if self.stream is None:
+            return "it is not connected"
+        down = ": an event of the scenario has the control plane down" if self.streams.plane.downs else ""
+        return f"it has version {self.acked}{down}"
 
 
 @final
@@ -103,21 +114,25 @@ class Streams(Listener):
         followers: by name of the proxy.
         refused: streams that were ended, by reason.
         noted: is called whenever a proxy has answered, or has come or gone.
+        behind: is called with the version of a proxy that is ahead of the control plane.
     """
 
-    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make) -> None:
+    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make, keep: Keep) -> None:
         self.clock = clock
         self.plane = plane
         self.make = make
+        self.keep = keep
         self.followers: dict[str, Follower] = {}
         self.refused: Counter[str] = Counter()
         self.noted: Callable[[], None] = lambda: None
+        self.behind: Callable[[int], None] = lambda version: None
         self._tokens: dict[str, str] = {}
         self._known: dict[Lines, Follower] = {}
+        self._strangers: dict[Lines, None] = {}
 
     def protocol(self) -> Lines:
         """What a new connection becomes."""
-        return Lines(self, SAID_BYTES)
+        return Lines(self, SAID_BYTES, greeted=True)
 
     def add(self, name: str, number: int, digest: str) -> Follower:
         """Takes note of a proxy and the hash of its token."""
@@ -131,12 +146,20 @@ class Streams(Listener):
         if follower is None:
             return
         self._tokens = {digest: each for digest, each in self._tokens.items() if each != name}
+        self.keep({"gone": name})
         self.plane.disconnect(follower.subscription)
         if follower.stream is not None:
             follower.stream.close()
         self.noted()
 
     # What comes
+
+    def connected(self, stream: Lines) -> None:
+        self._strangers[stream] = None
+        if len(self._strangers) > STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.give_up("too many have not said who they are")
 
     def heard(self, stream: Lines, message: Message) -> None:
         follower = self._known.get(stream)
@@ -154,8 +177,12 @@ class Streams(Listener):
         if self._tokens.get(hashed(hello.token)) != hello.proxy:
             raise MessageError("an unknown token")
         follower = self.followers[hello.proxy]
+        if hello.version > self.plane.version + FORGOTTEN:
+            raise MessageError(NOT_MADE)
         if hello.version > self.plane.version:
-            trouble("a proxy has a version that this control plane has not made")
+            trouble("a proxy has a version that the control plane does not know; it goes on behind that")
+            self.behind(hello.version)
+        self._strangers.pop(stream, None)
         if follower.stream is not None:  # its end has not been noticed yet
             before = follower.stream
             self._forget(before)
@@ -164,6 +191,7 @@ class Streams(Listener):
         self._known[stream] = follower
         now = self.clock.now()
         if not follower.subscription.connected:
+            self.keep({"follows": [follower.name]})
             self.plane.connect(follower.subscription, None, now)
         elif hello.version < (self.plane.version if follower.missed else 0):
             self.plane.repeat(follower.subscription, now)
@@ -174,6 +202,7 @@ class Streams(Listener):
         self.noted()
 
     def lost(self, stream: Lines, why: str) -> None:
+        self._strangers.pop(stream, None)
         if why:
             self.refused[why] += 1
         if stream in self._known:

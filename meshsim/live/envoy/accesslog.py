@@ -8,6 +8,7 @@ scenario time.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from meshsim.live.envoy.policy import called
 
 LOGGER = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 FIELDS = {
-    "start_time": "%START_TIME(%s%9f)%",
+    "start_time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%6fZ)%",
     "duration": "%DURATION%",
     "duration_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
     "method": "%REQ(:METHOD)%",
@@ -65,9 +66,6 @@ TRY_FIELDS = {name: FIELDS[name] for name in _SHARED} | {"number": f"%REQ({ATTEM
 
 NOT_SENT = ("no_healthy_upstream", "upstream_reset_before_response_started{overflow}")
 """Details of an answer that Envoy gave instead of sending a try, though its count has that try."""
-
-WALL_CLOCK_TICKS = 10**9
-"""`start_time` is in ns since 1970."""
 
 
 def logger(fields: Mapping[str, str], file: Path, context: str) -> Json:
@@ -151,10 +149,28 @@ class Ejection:
     replica: str
 
 
+class Hosts:
+    """Which replica an address is of, and was: one that comes may get the port of one that has gone."""
+
+    def __init__(self, addresses: Mapping[str, Address] | None = None) -> None:
+        self._known: dict[Address, list[tuple[float, str]]] = {}
+        self.learn(addresses or {})
+
+    def learn(self, addresses: Mapping[str, Address], now: float = 0.0) -> None:
+        """From `now` on, s since 1970, replicas are at these addresses, by id."""
+        for id_, address in addresses.items():
+            known = self._known.setdefault(address, [])
+            if not known or known[-1][1] != id_:
+                known.append((now, id_))
+
+    def at(self, host: str | None, time: float) -> str:
+        """The id of the replica that Envoy called so at a `time`, s since 1970; KeyError if none ever was."""
+        known = self._known[_address(host)]
+        return next((id_ for since, id_ in reversed(known) if since <= time), known[0][1])
+
+
 Row = TypeVar("Row")
 Line = dict[str, Any]
-Replicas = Mapping[Address, str]
-"""Their ids, by the address that callers use."""
 
 
 class Log(Generic[Row]):
@@ -163,12 +179,10 @@ class Log(Generic[Row]):
     `row` makes a row of a line, or None of one that is left out, given scenario time 0, s since 1970.
     """
 
-    def __init__(
-        self, file: Path, row: Callable[[Line, Replicas, float], Row | None], replicas: Replicas
-    ) -> None:
+    def __init__(self, file: Path, row: Callable[[Line, Hosts, float], Row | None], hosts: Hosts) -> None:
         self._file = file
         self._row = row
-        self._replicas = replicas
+        self._hosts = hosts
         self._bytes = self._lines = 0
 
     def more(self, wall_start: float = 0.0, *, ended: bool = False) -> list[Row]:
@@ -190,7 +204,7 @@ class Log(Generic[Row]):
         for line in whole.split(b"\n"):
             self._lines += 1
             try:
-                row = self._row(json.loads(line), self._replicas, wall_start)
+                row = self._row(json.loads(line), self._hosts, wall_start)
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 place = f"{self._file}:{self._lines}"
                 raise MeshsimError(f"{place}: no line of Envoy's access log ({error!r})") from None
@@ -199,7 +213,7 @@ class Log(Generic[Row]):
         return rows
 
 
-def call_row(caller: str, line: Line, replicas: Replicas, wall_start: float) -> CallRow:
+def call_row(caller: str, line: Line, hosts: Hosts, wall_start: float) -> CallRow:
     """The call of a line of the access log of a service's proxy, or of the client's."""
     start = _start(line, wall_start)
     flags = line["response_flags"]
@@ -208,6 +222,10 @@ def call_row(caller: str, line: Line, replicas: Replicas, wall_start: float) -> 
     key, request_start, extra = _whose(line, start)
     service, endpoint = (caller, "") if inbound else called(line["route_name"] or "")
     waits = details in NOT_SENT or line["connected_after"] is None  # its last try was not sent
+    end = start + _lasted(line)
+    replica = ""
+    with contextlib.suppress(KeyError):
+        replica = hosts.at(line["upstream_host"], wall_start + end)
     return CallRow(
         key=key,
         request_start=request_start,
@@ -217,23 +235,24 @@ def call_row(caller: str, line: Line, replicas: Replicas, wall_start: float) -> 
         service=service,
         endpoint=endpoint,
         start=start,
-        end=start + _lasted(line),
+        end=end,
         status=line["response_code"] or 0,
         flags=() if flags in (None, "-") else tuple(flags.split(",")),
         attempts=max((line["attempt_count"] or 0) - waits, 0),
-        replica=replicas.get(_address(line["upstream_host"]), ""),
+        replica=replica,
         details=details,
         request_id=line["request_id"] or "",
     )
 
 
-def try_row(line: Line, replicas: Replicas, wall_start: float) -> TryRow:
+def try_row(line: Line, hosts: Hosts, wall_start: float) -> TryRow:
     """The try of a line of the log of tries."""
     flags = (line["response_flags"] or "").split(",")
     launched, connected = _start(line, wall_start), line["connected_after"]
     sent = nan if connected is None or "UO" in flags else launched + connected / 1e3
     key, request_start, extra = _whose(line, launched)
     service, endpoint = called(line["route_name"] or "")
+    end = launched + (line["duration"] or 0) / 1e3
     return TryRow(
         call=key,
         request_start=request_start,
@@ -244,24 +263,24 @@ def try_row(line: Line, replicas: Replicas, wall_start: float) -> TryRow:
         number=int(line["number"]) - 1,
         launched=launched,
         sent=sent,
-        end=launched + (line["duration"] or 0) / 1e3,
+        end=end,
         status=line["response_code"] or 0,
         refused="UF" in flags,
-        replica="" if isnan(sent) else replicas[_address(line["upstream_host"])],
+        replica="" if isnan(sent) else hosts.at(line["upstream_host"], wall_start + end),
     )
 
 
-def ejection(line: Line, replicas: Replicas, wall_start: float) -> Ejection | None:
+def ejection(line: Line, hosts: Hosts, wall_start: float) -> Ejection | None:
     """The ejection of a line of an outlier detection's event log, if it is one and was enforced."""
     if line["action"] != "EJECT" or not line["enforced"]:
         return None
-    time = datetime.fromisoformat(line["timestamp"]).timestamp() - wall_start
+    time = datetime.fromisoformat(line["timestamp"]).timestamp()
     service = line["cluster_name"].split("/")[0]
-    return Ejection(time, service, replicas[_address(line["upstream_url"])])
+    return Ejection(time - wall_start, service, hosts.at(line["upstream_url"], time))
 
 
 def _start(line: Line, wall_start: float) -> float:
-    return (int(line["start_time"]) - round(wall_start * WALL_CLOCK_TICKS)) / WALL_CLOCK_TICKS
+    return datetime.fromisoformat(line["start_time"]).timestamp() - wall_start
 
 
 def _whose(line: Line, start: float) -> tuple[int, float, bool]:

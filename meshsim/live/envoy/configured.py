@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from meshsim.live import Address
 from meshsim.live.control.lines import Lines
-from meshsim.live.control.messages import WORD_MOST, Update
+from meshsim.live.control.messages import WORD_MOST, MessageError, Update
+from meshsim.live.control.reading import UpdateReader
 from meshsim.live.envoy.agents import EnvoyFollower
 from meshsim.live.envoy.process import GLANCE, Envoy, RefusedError
 from meshsim.live.envoy.refusals import refused_policies
+from meshsim.live.troubles import OWN_ERROR, trouble
 from meshsim.mesh.control_plane import CLUSTERS, ROUTES
 from meshsim.mesh.proxy import proxy_key
 from meshsim.scenario.model import Scenario
@@ -42,9 +43,7 @@ class ConfiguredEnvoy(Receiver):
         self._inbox: deque[tuple[EnvoyFollower, Lines, Update]] = deque()
         self._now: tuple[EnvoyFollower, Lines, Update] | None = None
         self._deadline = self._looked = 0.0
-        self._scenario = envoy.proxy.scenario
-        self._config: Mapping[str, Any] = self._scenario.pushable()
-        self._in_force = self._scenario
+        self._reader = UpdateReader(envoy.proxy.scenario, envoy.proxy.upstreams)
         self._parts = [-1, -1, -1]
         self._part = 0
         self._newest = -1
@@ -77,9 +76,9 @@ class ConfiguredEnvoy(Receiver):
         """Writes what an update brings, if Envoy can do that."""
         self._deadline = time.monotonic() + PATIENCE
         try:
-            scenario = self._read(update.config)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            self._end(f"config is not valid: {error}")
+            scenario, _ = self._reader.read(update)
+        except MessageError as error:
+            self._end(str(error))
             return
         if self.callers.isdisjoint(update.nacked) and (words := self._impossible(scenario)):
             self._end(words)
@@ -89,19 +88,24 @@ class ConfiguredEnvoy(Receiver):
         self._part = update.part
         endpoints = {service: [one.number for one in some] for service, some in update.endpoints.items()}
         configuration = Configuration(scenario, endpoints, update.nacked)
-        self._newest, _ = self.take(configuration, update.version, update.part, self._parts, 0.0)
+        try:
+            self._newest, _ = self.take(configuration, update.version, update.part, self._parts, 0.0)
+        except OSError as error:
+            self._end(f"its files can't be written: {error.strerror}")
+            return
+        except Exception as error:  # whatever it is: the mesh goes on
+            trouble(f"{OWN_ERROR}: a configuration could not be applied: {error!r}")
+            self._end(f"it could not be applied: {error!r}")
+            return
         if update.part != CLUSTERS:
             if self.callers.isdisjoint(update.nacked):
-                self._in_force, self._config = scenario, update.config
+                self._reader.take(scenario, update)
             else:
                 self.envoy.spoil(scenario)
 
-    def _read(self, config: Mapping[str, Any]) -> Scenario:
-        return self._in_force if config == self._config else self._scenario.with_pushed(config)
-
     def _impossible(self, scenario: Scenario) -> str:
         """What Envoy can't do of a configuration, in words; of the scenario's own that was asked before."""
-        return "" if scenario is self._in_force else "; ".join(refused_policies(scenario))
+        return "" if scenario is self._reader.in_force else "; ".join(refused_policies(scenario))
 
     def _end(self, refused: str) -> None:
         """Says what has become of the update in work."""

@@ -30,9 +30,9 @@ PLAINTEXT, UNTRUSTED = "no_filter_chain_match", "ssl\\.fail_verify_(error|san|no
 
 
 class ConnectionCounts:
-    """What is known of the connections of an Envoy so far, as `rows` of (time, edge, what)."""
+    """What is known of the connections of an Envoy since `now`, s, as `rows` of (time, edge, what)."""
 
-    def __init__(self, envoy: Envoy, topology: Topology) -> None:
+    def __init__(self, envoy: Envoy, topology: Topology, now: float = 0.0) -> None:
         self.envoy = envoy
         self.rows: list[tuple[float, int, int]] = []
         own = envoy.proxy.caller
@@ -40,7 +40,7 @@ class ConnectionCounts:
         self.edges = {edge: service for edge, service in edges.items() if topology.tracked[edge]}
         self.inward = inward(topology, own) if INBOUND in envoy.proxy.listeners else {}
         self._before = {edge: [0] * len(COUNTED) for edge in (*self.edges, *self.inward)}
-        self._read_at = 0.0
+        self._read_at = now
 
     def read(self, now: float) -> None:
         """Asks the Envoy; if it does not answer, the next reading finds what this one would have."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from meshsim.errors import MeshsimError
 from meshsim.live import Message
 from meshsim.live.processes import Member, Rows
 
@@ -18,8 +19,10 @@ Says = Callable[[Member, str, Message], None]
 class EnvoyMember(Member):
     """Speaks for an Envoy as a member does: what it `says` comes to the launcher's events.
 
-    It has no rows: its mesh's Envoys hand over theirs together.
+    It has no rows and no stats: its mesh's Envoys hand over theirs together.
     """
+
+    reports = False
 
     def __init__(self, id_: str, folder: Path, says: Says, tell: Tell) -> None:
         super().__init__(f"the Envoy of {id_}", folder / "stderr.log")
@@ -27,6 +30,7 @@ class EnvoyMember(Member):
         self._says = says
         self._tell = tell
         self._ended = False
+        self._why = ""
 
     def says(self, message: Message) -> None:
         """It says something."""
@@ -44,6 +48,14 @@ class EnvoyMember(Member):
             self._tell(self.id, {"stop": True})
             self.code = 0
             self.says({"ended": True})
+
+    def fail(self, why: str) -> None:
+        """The Envoy could not start, or has ended."""
+        self._why = why
+        self.hang_up()
+
+    def death(self) -> MeshsimError:
+        return MeshsimError(f"{self.name}: {self._why}") if self._why else super().death()
 
     def rows(self, payload: bytes) -> Rows:
         return {}

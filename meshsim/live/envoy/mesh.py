@@ -31,8 +31,11 @@ from meshsim.live.envoy.proxy import INBOUND
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.live.envoy.rows import rows
+from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, pending
+from meshsim.live.envoy.watches import check
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.merge import hedged
+from meshsim.live.options import Options
 from meshsim.live.processes import Member
 from meshsim.live.proxies import Heard, Listeners, Ports, Proxies
 from meshsim.live.proxy.route import Passed
@@ -56,8 +59,8 @@ GAUGES = {
 """What only Envoy itself counts, by the name that `EdgeCounts` has for it."""
 
 
-WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")
-"""Where Linux says how many inotify instances a user may have; an Envoy takes one for each file."""
+HOLDS = f"^http\\.{INBOUND}\\.downstream_rq_active$"
+"""A pattern for the statistic of requests that an Envoy has under way for its replica."""
 
 
 class TickClock(Clock):
@@ -80,17 +83,19 @@ class TickClock(Clock):
 class ReplicaPod:
     """The pod of a replica: with mTLS, its Envoy is back when its agent has a certificate again.
 
-    `coming`: it waits for that.
+    `coming`: it waits for that. `over`: the replica has gone for good.
     """
 
     def __init__(self, id_: str, envoy: Envoy, agents: Agents | None) -> None:
         self.id = id_
         self.envoy = envoy
         self.agents = agents
-        self.coming = False
+        self.coming = self.over = False
 
     def go(self) -> None:
         """It is gone."""
+        if self.over:
+            return
         self.coming = False
         self.envoy.take_down()
         if self.agents is not None:
@@ -98,6 +103,8 @@ class ReplicaPod:
 
     def come(self) -> None:
         """It would be up."""
+        if self.over:
+            return
         if self.agents is None:
             self.envoy.bring_up()
         else:
@@ -114,27 +121,26 @@ class ReplicaPod:
 class Envoys(Proxies):
     """One Envoy for each replica and the client; a MeshsimError with every key that they can't do.
 
-    Each has its own folder in `folder`; their access logs are copied to `access_log` in the end, if given;
+    Each has its own folder in `folder`; access logs are copied from there in the end, if `options` say so;
     `context` is the header that says whose a call is. `topology` is the mesh's, as it is by now; `says` takes
     what a member says that a new replica's Envoy has.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, host: str, folder: Path, access_log: Path | None = None,
-        context: str = "x-meshsim", topology: Callable[[], Topology] | None = None,
-        says: Says = lambda member, id_, message: None,
+        self, scenario: Scenario, seed: int, options: Options, folder: Path, context: str = "x-meshsim",
+        topology: Callable[[], Topology] | None = None, says: Says = lambda member, id_, message: None,
     ) -> None:  # fmt: skip
         super().__init__()
         refuse(scenario)
-        self._access_log = access_log
+        self.options = options
         self.scenario = scenario
         start = Topology(scenario)
         self._topology = topology or (lambda: start)
         self._says = says
-        self._seed, self._host, self._folder, self._context = seed, host, folder, context
+        self._seed, self._folder, self._context = seed, folder, context
         self._present = [proxy for proxy in start.proxies if not any(each.added for each in proxy.replicas)]
         self._envoys = {proxy.name: self._envoy(proxy) for proxy in self._present}
-        check_watches([each.proxy.watched for each in self._envoys.values()])
+        check(each.proxy.watched for each in self._envoys.values())
         self._clock = TickClock()
         self._earlier = Counter(troubles)  # of other runs in this process
         self._identified = [proxy for proxy in self._present if proxy.identified]
@@ -143,11 +149,11 @@ class Envoys(Proxies):
         self._pods: dict[str, ReplicaPod] = {}
         self._configured: dict[str, ConfiguredEnvoy] = {}
         self._joining: dict[str, EnvoyMember] = {}
+        self._now = 0.0
         self._schedule()
         self._connections = {id_: ConnectionCounts(envoy, start) for id_, envoy in self._envoys.items()}
         Reading(self._clock, self._connections.values(), scenario)
         self._gone: set[str] = set()
-        self._now = 0.0
         self._logs: dict[str, Log[CallRow]] = {}
         self._hedged = hedged(scenario)
         self._passed = {
@@ -156,18 +162,21 @@ class Envoys(Proxies):
         }
 
     def _envoy(self, proxy: Proxy) -> Envoy:
-        folder, extra = self._folder / file_name(proxy.name), self._topology().extra
-        return Envoy(self.scenario, proxy.name, folder, self._host, self._context, extra)
+        folder, host, extra = self._folder / file_name(proxy.name), self.options.host, self._topology().extra
+        return Envoy(self.scenario, proxy.name, folder, host, self._context, extra, self.options.receiver)
 
     def _schedule(self) -> None:
         """Puts what will happen to each replica on the clock."""
         for proxy in self._present:
             envoy = self._envoys[proxy.name]
             self._configured[proxy.name] = ConfiguredEnvoy(envoy, self._seed, proxy, self._agents.answer)
-            pod = ReplicaPod(proxy.name, envoy, self._agents if proxy.identified else None)
-            self._pods[proxy.name] = pod
-            for replica in proxy.replicas if proxy.in_path else ():
-                schedule_outages(self._clock, self.scenario, replica, pod.go, pod.come)
+            self._schedule_outages(proxy)
+
+    def _schedule_outages(self, proxy: Proxy) -> None:
+        pod = ReplicaPod(proxy.name, self._envoys[proxy.name], self._agents if proxy.identified else None)
+        self._pods[proxy.name] = pod
+        for replica in proxy.replicas if proxy.in_path else ():
+            schedule_outages(self._clock, self.scenario, replica, self._now, pod.go, pod.come)
 
     def begin(self) -> Sequence[Member]:
         self._agents.begin()
@@ -212,9 +221,14 @@ class Envoys(Proxies):
     def add(self, id_: str) -> Member:
         proxy = self._topology().proxy(id_)
         envoy = self._envoys[id_] = self._envoy(proxy)
-        self._connections[id_] = ConnectionCounts(envoy, self._topology())
+        self._connections[id_] = ConnectionCounts(envoy, self._topology(), self._now)
         self._passed[id_] = {service: Passed() for service in envoy.proxy.upstreams}
         member = self._joining[id_] = EnvoyMember(id_, envoy.folder, self._says, self._told)
+        try:
+            check([envoy.proxy.watched])
+        except MeshsimError as error:
+            member.fail(str(error))
+            return member
         if proxy.identified:
             self._agents.join(proxy, self.enrolments[id_])
         else:
@@ -227,6 +241,7 @@ class Envoys(Proxies):
         if configured is not None:
             if configured.joined:
                 del self._joining[id_]
+                self._schedule_outages(self._topology().proxy(id_))
                 member.says({"ready": True})
         elif envoy.started and id_ not in self._logs and envoy.settled():
             self._logs[id_] = envoy.call_log()
@@ -245,7 +260,7 @@ class Envoys(Proxies):
             self.remove(id_)
 
     def opened(self, id_: str, said: Message) -> Listeners:
-        return Ports(**said).on(self._host)
+        return Ports(**said).on(self.options.host)
 
     def remove(self, id_: str) -> None:
         self._joining.pop(id_, None)
@@ -255,7 +270,15 @@ class Envoys(Proxies):
         self._connections[id_].read(self._now)
         self._envoys[id_].terminate()
         self._configured.pop(id_, None)
+        if (pod := self._pods.pop(id_, None)) is not None:
+            pod.over = True
         self._agents.leave(id_)
+
+    def quiet(self, id_: str) -> bool:
+        try:
+            return not any(self._envoys[id_].stats(HOLDS).values())
+        except OSError:
+            return False
 
     # ---- while it runs -------------------------------------------------------------------------------
 
@@ -274,7 +297,10 @@ class Envoys(Proxies):
         for configured in self._configured.values():
             configured.tick()
         for id_, member in list(self._joining.items()):
-            self._join(id_, member)
+            try:
+                self._join(id_, member)
+            except MeshsimError as error:  # whoever wanted it is told
+                member.fail(str(error))
         self._clock.advance(now)
 
     def snapshot(self) -> dict[str, Message]:
@@ -306,11 +332,23 @@ class Envoys(Proxies):
     def collect(self, base: float) -> dict[str, dict[str, NDArray[Any]]]:
         wall_start = time.time() - time.monotonic() + base
         self._settle()
+        if self.options.receiver is not None:
+            self._export()
         for counts in self._connections.values():
             counts.read(time.monotonic() - base)
         without_rejected(self._connections.values())
         self.close()
         return {id_: self._recorded(id_, envoy, wall_start) for id_, envoy in self._envoys.items()}
+
+    def _export(self) -> None:
+        """Waits until spans have been sent, and says where some were lost."""
+        time.sleep(2 * FLUSH)
+        deadline = time.monotonic() + TIMEOUT
+        for id_ in self._configured:
+            while (under_way := pending(self._envoys[id_].stats(COUNTS)))[0] and time.monotonic() < deadline:
+                time.sleep(FLUSH)
+            if any(under_way):
+                self.troubles[f"the Envoy of {id_}"] = {LOST: 1}
 
     def _recorded(self, id_: str, envoy: Envoy, wall_start: float) -> dict[str, NDArray[Any]]:
         found = rows(
@@ -329,18 +367,5 @@ class Envoys(Proxies):
             if not envoy.stop():
                 self.troubles[f"the Envoy of {id_}"] = {STUCK: 1}
             log = envoy.folder / "access.log"
-            if self._access_log is not None and log.exists():
-                shutil.copyfile(log, self._access_log / f"{file_name(id_)}.jsonl")
-
-
-def check_watches(files: Sequence[int]) -> None:
-    """Raises MeshsimError if this user can't have Envoys that watch so many files each."""
-    try:
-        most = int(WATCHES.read_text())
-    except (OSError, ValueError):  # not Linux
-        return
-    if sum(files) > most:
-        raise MeshsimError(
-            f"{len(files)} Envoys watch {sum(files)} files, and this user can watch {most}"
-            f" (raise fs.inotify.max_user_instances with sysctl, or run fewer)"
-        )
+            if self.options.access_log is not None and log.exists():
+                shutil.copyfile(log, self.options.access_log / f"{file_name(id_)}.jsonl")

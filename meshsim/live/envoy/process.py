@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Address
-from meshsim.live.envoy.accesslog import CallRow, Ejection, Log, TryRow, call_row, ejection, try_row
+from meshsim.live.envoy.accesslog import CallRow, Ejection, Hosts, Log, TryRow, call_row, ejection, try_row
 from meshsim.live.envoy.numbers import Json
 from meshsim.live.envoy.proxy import INBOUND, OUTBOUND, URL, Proxy
 from meshsim.live.envoy.resources import (
@@ -41,6 +41,8 @@ from meshsim.live.envoy.resources import (
     documents,
     spoiled,
 )
+from meshsim.live.envoy.watches import REMEDY
+from meshsim.live.options import TraceReceiver
 from meshsim.live.proxies import Ports
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Extra
@@ -98,9 +100,9 @@ class Envoy:
 
     def __init__(
         self, scenario: Scenario, id_: str, folder: Path, host: str = "127.0.0.1", context: str = "x-meshsim",
-        extra: Extra = (),
+        extra: Extra = (), receiver: TraceReceiver | None = None,
     ) -> None:  # fmt: skip
-        proxy = Proxy(scenario, id_, host, context, extra)
+        proxy = Proxy(scenario, id_, host, context, extra, receiver=receiver)
         control = scenario.mesh.control_plane
         apart = control is not None and not control.ordered
         self.proxy = replace(proxy, told=proxy.named()) if apart else proxy
@@ -119,7 +121,7 @@ class Envoy:
         self._listening = False
         self._spoiled: Proxy | None = None
         self._later: dict[str, list[Json]] = {}
-        self._known: dict[Address, str] = {}
+        self._hosts = Hosts()
         self._refused: set[str] = set()
 
     def start(self) -> None:
@@ -154,7 +156,7 @@ class Envoy:
     def find(self, addresses: Mapping[str, Address], scenario: Scenario | None = None) -> None:
         """Has it know other endpoints, by id; and, of a scenario whose routes come apart, its clusters."""
         self.addresses = addresses
-        self._known |= {address: id_ for id_, address in addresses.items()}
+        self._hosts.learn(addresses, time.time())
         if scenario is not None:
             knows = replace(self._knows, scenario=scenario)
             told = self._knows.told or {}
@@ -264,17 +266,17 @@ class Envoy:
 
     def tries(self, wall_start: float = 0.0) -> list[TryRow]:
         """The tries of those calls that were sent; times as in `calls`."""
-        log = Log(self.folder / TRIES, try_row, self._known)
+        log = Log(self.folder / TRIES, try_row, self._hosts)
         return log.more(wall_start, ended=self._process is None)
 
     def ejections(self, wall_start: float = 0.0) -> list[Ejection]:
         """The hosts that it has ejected so far; times as in `calls`."""
-        log = Log(self.folder / EJECTIONS, ejection, self._known)
+        log = Log(self.folder / EJECTIONS, ejection, self._hosts)
         return log.more(wall_start, ended=self._process is None)
 
     def call_log(self) -> Log[CallRow]:
         """Its access log, to be read as it grows."""
-        return Log(self.folder / CALLS, partial(call_row, self.proxy.caller), self._known)
+        return Log(self.folder / CALLS, partial(call_row, self.proxy.caller), self._hosts)
 
     @property
     def started(self) -> bool:
@@ -297,10 +299,7 @@ class Envoy:
     def _why(self) -> str:
         """Why it has ended, for people."""
         if "max_user_instances" in (self.folder / "stderr.log").read_text(errors="replace"):
-            return (
-                "it can't watch its files: each Envoy takes 3 to 6 inotify instances, and none is left"
-                " (raise fs.inotify.max_user_instances with sysctl, or run fewer replicas)"
-            )
+            return f"it can't watch its {self.proxy.watched} files: no inotify instance is left ({REMEDY})"
         return self.error
 
     def _command(self) -> list[str]:
@@ -349,6 +348,8 @@ class Envoy:
         """Whether the newest version of every file is in force; an Envoy that refuses one is an error."""
         stats = self.stats("(version_text|update_rejected)$")
         for name, version in self._versions.items():
+            if name == INWARD and self._down:  # its listener has gone, and reads it when it is back
+                continue
             prefix = self._counted(name)
             rejected = stats.get(f"{prefix}.update_rejected", 0)
             if rejected > self._rejected.get(name, 0):

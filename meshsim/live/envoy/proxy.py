@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from meshsim.live.options import TraceReceiver
 from meshsim.scenario import topology
 from meshsim.scenario.model import Scenario
 
@@ -17,7 +18,7 @@ class Proxy:
     """One proxy of a scenario; `id` is that of its replica (``cart/v1/0``), or ``client/0``.
 
     Its listeners bind to `host`; `context` is the header that says whose a call is; `extra` is as in a
-    `Topology`. Of `told` versions, by service, there are clusters; None: of all.
+    `Topology`. Of `told` versions, by service, there are clusters; None: of all. Its spans go to `receiver`.
     """
 
     scenario: Scenario
@@ -26,6 +27,7 @@ class Proxy:
     context: str = "x-meshsim"
     extra: topology.Extra = ()
     told: Mapping[str, frozenset[str]] | None = None
+    receiver: TraceReceiver | None = None
 
     @cached_property
     def _topology(self) -> topology.Topology:

@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from meshsim.live import Address
-from meshsim.live.envoy import access, tls
+from meshsim.live.envoy import access, tls, tracing
 from meshsim.live.envoy.accesslog import FIELDS, TRY_FIELDS, logger
 from meshsim.live.envoy.numbers import Json, duration
 from meshsim.live.envoy.policy import (
@@ -75,10 +75,14 @@ HEADER_MUTATION = TYPE + "envoy.extensions.http.early_header_mutation.header_mut
 
 def bootstrap(proxy: Proxy, folder: Path) -> Json:
     """What Envoy starts with: everything else is in files beside it, which it watches."""
+    receiver = proxy.receiver
+    traced = {} if receiver is None else {"layered_runtime": tracing.runtime()}
+    clusters = [admin_cluster()] if receiver is None else [admin_cluster(), tracing.cluster(receiver)]
     return {
+        **traced,
         "node": {"id": proxy.id, "cluster": proxy.caller},
         "admin": {"address": admin_socket()},
-        "static_resources": {"listeners": [admin_listener(proxy)], "clusters": [admin_cluster()]},
+        "static_resources": {"listeners": [admin_listener(proxy)], "clusters": clusters},
         "cluster_manager": {"outlier_detection": {"event_log_path": str(folder / EJECTIONS)}},
         "dynamic_resources": {
             "lds_config": config_source(folder, "lds.json"),
@@ -127,6 +131,7 @@ def listeners(proxy: Proxy, folder: Path, ports: Mapping[str, int]) -> list[Json
             "@type": TYPE + "envoy.config.listener.v3.Listener",
             "name": name,
             "stat_prefix": name,
+            "traffic_direction": "INBOUND" if name == INBOUND else "OUTBOUND",
             "address": socket_address((proxy.host, ports.get(name, 0))),
             "filter_chains": tls.filter_chains(mode, [connection_manager(proxy, name, folder)], folder),
         }
@@ -148,6 +153,8 @@ def connection_manager(proxy: Proxy, listener: str, folder: Path) -> Json:
         "access_log": [logger({"listener": listener, **FIELDS}, folder / CALLS, proxy.context)],
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
     }
+    if proxy.receiver is not None:
+        config["tracing"] = tracing.config(proxy, proxy.receiver, tries=listener != INBOUND)
     if listener == INBOUND:
         if proxy.ruled:
             config["rds"] = {"route_config_name": INBOUND, "config_source": config_source(folder, INWARD)}

@@ -4,7 +4,7 @@
    pod cart/0: network, mount and user namespace           │ this machine's network
                                                            │
    program ──http://prices/──► 240.240.0.4:80              │
-                               │ nft: redirect             │
+                               │ nftables: redirect        │
                                ▼                           │
                                127.0.0.1:15001 ═════════ proxy cart/0 ──────► proxy prices/0 ══► …
    program ◄── 127.0.0.1:8080 ══════════════════════════ proxy cart/0 ◄────── callers' proxies
@@ -18,5 +18,5 @@ outside is the one that it always is, with its links, its mTLS and its control p
 
 The keeper holds the namespaces by descriptors alone. When it ends, however it ends, the kernel removes them.
 
-Source: Istio, Traffic Interception (port 15001, addresses of 240.240.0.0/16); namespaces(7); nft(8).
+Source: Istio, Traffic Interception (port 15001, addresses of 240.240.0.0/16); namespaces(7).
 """

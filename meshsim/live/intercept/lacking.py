@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 
 from meshsim.errors import MeshsimError
 from meshsim.scenario.model import Scenario
 
-SYSTEM_FOLDERS = "/usr/sbin:/sbin"
-"""Where nft is, and where plain users do not look."""
 CONTAINER = "in a container, allow it (docker run --privileged)"
 NAMESPACES = (
-    "allow users to make them: sysctl -w user.max_user_namespaces=10000, and on Debian"
-    f" sysctl -w kernel.unprivileged_userns_clone=1; {CONTAINER}"
+    "allow users to make them: sysctl -w user.max_user_namespaces=10000 (max_net_namespaces and"
+    f" max_mnt_namespaces likewise), and on Debian sysctl -w kernel.unprivileged_userns_clone=1; {CONTAINER}"
 )
 CAPABILITIES = (
     "this system restricts what users may do in namespaces: on Ubuntu, sysctl -w"
     f" kernel.apparmor_restrict_unprivileged_userns=0; {CONTAINER}"
 )
 RULES = "the kernel needs nf_tables with NAT: modprobe nft_chain_nat nft_redir nft_reject_ipv4"
-NFT = (
-    "--intercept needs nft, which is not installed: install the package nftables (apt install nftables, or"
-    " dnf install nftables)"
-)
 
 
 def refuse_interception(scenario: Scenario, proxy: str) -> None:
@@ -40,17 +32,8 @@ def refuse_interception(scenario: Scenario, proxy: str) -> None:
             "--intercept: without sidecars there is nobody to take a program's calls; write mesh.dataplane:"
             " sidecar, or add --set mesh.dataplane=sidecar"
         )
-    find_nft()
-
-
-def find_nft() -> str:
-    """The program nft; MeshsimError where there is none, or where this is not Linux."""
     if sys.platform != "linux":
         raise MeshsimError("--intercept needs the namespaces of Linux; leave it out, or run it there")
-    found = shutil.which("nft", path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_FOLDERS}")
-    if found is None:
-        raise MeshsimError(NFT)
-    return found
 
 
 @contextlib.contextmanager

@@ -55,16 +55,6 @@ def keep_identity(process: int) -> None:
             (folder / f"{kind}_map").write_text(f"{own} {own} 1\n")
 
 
-def lend(capability: int) -> None:
-    """Has the programs that this process starts keep a capability, though they are nobody special."""
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
-    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, in two halves
-    _call("capget", header, sets)
-    sets[2] |= 1 << capability
-    _call("capset", header, sets)
-    control(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
-
-
 def renounce(*capabilities: int) -> None:
     """Programs that this process starts never have these, not even root's."""
     for each in capabilities:

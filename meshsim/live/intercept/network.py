@@ -1,70 +1,116 @@
-"""The network of a pod: one interface, all addresses on it, and nft's rules.
+"""The network of a pod: one interface, all addresses on it, and the rules of nftables.
 
-NOTE: the interface is set up by ioctl, so that of programs only nft is needed.
+As nft would show them:
 
-Source: netdevice(7), rtnetlink's forerunner; nft(8); Istio's rules (istio-iptables).
+    table ip meshsim {
+      chain calls  { type nat hook output priority -100; OUTSIDE meta l4proto tcp redirect to :15001 }
+      chain others { type filter hook output priority 0; OUTSIDE meta l4proto != tcp reject }
+    }
+
+where OUTSIDE is ``ip daddr != 127.0.0.0/8 ip daddr != 240.241.0.1``: all TCP that leaves the program goes to
+the sidecar; what is not TCP is refused at once, DNS too. The kernel is told over netlink, so no program is
+needed.
+
+Source: Istio's rules (istio-iptables); nft(8); Linux, nf_tables.h; rtnetlink(7).
 """
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import socket
-import struct
-import subprocess
+from collections.abc import Mapping
+from typing import Any
 
 from meshsim.errors import MeshsimError
-from meshsim.live.intercept import addresses, namespaces
+from meshsim.live.intercept.addresses import POD
 from meshsim.live.intercept.lacking import RULES, needed
 
 OUTBOUND_PORT = 15001
 """Where a pod's calls are redirected to: Istio's."""
-SIOCADDRT, SIOCSIFFLAGS, SIOCSIFADDR = 0x890B, 0x8914, 0x8916
-UP, ROUTE_UP = 0x1, 0x1
-LOOPBACK, ALIAS = b"lo", b"lo:1"
-LIMIT = 10.0
-"""How long nft may take, s."""
+TABLE = "meshsim"
+LOOPBACK = 1
+"""The index of the one interface."""
+REGISTER = 1
+EQUAL, DIFFERENT = 0, 1
+NETWORK_HEADER, DESTINATION = 1, 16
+META_L4PROTO = 16
+ICMP_PORT_UNREACHABLE = 3
 
-RULESET = f"""
-table ip meshsim {{
-  chain calls {{
-    type nat hook output priority -100;
-    ip daddr != 127.0.0.0/8 ip daddr != {addresses.POD} ip protocol tcp redirect to :{OUTBOUND_PORT}
-  }}
-  chain others {{
-    type filter hook output priority 0;
-    ip daddr != 127.0.0.0/8 ip daddr != {addresses.POD} ip protocol != tcp reject
-  }}
-}}
-"""
-"""All TCP that leaves the program goes to the sidecar; what is not TCP is refused at once, DNS too."""
+Expression = Mapping[str, Any]
 
 
-def set_up(nft: str) -> None:
-    """Sets up the network that this process is in; MeshsimError with what is lacking."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        fcntl.ioctl(asked, SIOCSIFFLAGS, struct.pack("16sH14x", LOOPBACK, UP))
-        fcntl.ioctl(asked, SIOCSIFADDR, struct.pack("16s16s8x", ALIAS, _address(addresses.POD)))
-        fcntl.ioctl(asked, SIOCADDRT, _default_route())
-    namespaces.lend(namespaces.NET_ADMIN)
-    with needed("nft can't be run", "reinstall the package nftables"):
-        done = subprocess.run(
-            [nft, "-f", "-"], input=RULESET.encode(), capture_output=True, timeout=LIMIT, check=False
-        )
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"code {done.returncode}"]
-        raise MeshsimError(f"--intercept: nft's rules are refused: {lines[0]}; {RULES}")
+def set_up() -> None:
+    """Sets up the network that this process is in.
+
+    Raises:
+        OSError: it may not do that here.
+        MeshsimError: the kernel does not know the rules.
+    """
+    from pyroute2 import IPRoute, NetlinkError  # noqa: PLC0415 - the keeper loads it, where it is wanted
+    from pyroute2.nftables.main import NFTables  # noqa: PLC0415
+
+    try:
+        with IPRoute() as routes:
+            routes.link("set", index=LOOPBACK, state="up")
+            routes.addr("add", index=LOOPBACK, address=POD, prefixlen=32)
+            routes.route("add", family=socket.AF_INET, dst="default", oif=LOOPBACK, prefsrc=POD)
+    except NetlinkError as error:
+        raise OSError(*error.args) from None
+    try:
+        with (
+            needed("the rules of nftables are refused", RULES),
+            NFTables(nfgen_family=socket.AF_INET) as tables,
+        ):
+            tables.table("add", name=TABLE)
+            for name, kind, priority, rule in (
+                ("calls", "nat", -100, _calls()),
+                ("others", "filter", 0, _others()),
+            ):
+                tables.chain("add", table=TABLE, name=name, hook="output", type=kind, priority=priority)
+                tables.rule("add", table=TABLE, chain=name, expressions=[rule])
+    except NetlinkError as error:
+        raise MeshsimError(
+            f"--intercept: the rules of nftables are refused: {error.args[-1]}; {RULES}"
+        ) from None
 
 
-def _address(text: str) -> bytes:
-    """As `struct sockaddr`."""
-    return struct.pack("H2x4s8x", socket.AF_INET, socket.inet_aton(text))
+def _calls() -> list[Expression]:
+    """TCP that leaves the program is redirected."""
+    specified = ("NF_NAT_RANGE_PROTO_SPECIFIED",)
+    port = {"attrs": [("NFTA_DATA_VALUE", OUTBOUND_PORT.to_bytes(2))]}
+    return [
+        *_outside(),
+        *_tcp(EQUAL),
+        _expression("immediate", dreg=REGISTER, data=port),
+        _expression("redir", reg_proto_min=REGISTER, flags=specified),
+    ]
 
 
-def _default_route() -> bytes:
-    """`struct rtentry`: every address is on the loopback interface, whose second one calls come from."""
-    everything = _address("0.0.0.0")
-    name = ctypes.cast(ctypes.c_char_p(ALIAS), ctypes.c_void_p).value  # ALIAS lives as long as the module
-    return struct.pack(
-        "L16s16s16sHhLPhPLLH", 0, everything, everything, everything, ROUTE_UP, 0, 0, 0, 0, name, 0, 0, 0
-    )
+def _others() -> list[Expression]:
+    """What is not TCP is refused."""
+    return [*_outside(), *_tcp(DIFFERENT), _expression("reject", type=0, icmp_code=ICMP_PORT_UNREACHABLE)]
+
+
+def _outside() -> list[Expression]:
+    """What does not go to 127.0.0.0/8, nor to what the pod calls itself."""
+    own = socket.inet_aton(POD)
+    return [*_destination(DIFFERENT, b"\x7f"), *_destination(DIFFERENT, own)]
+
+
+def _destination(how: int, beginning: bytes) -> list[Expression]:
+    size = len(beginning)
+    loaded = _expression("payload", dreg=REGISTER, base=NETWORK_HEADER, offset=DESTINATION, len=size)
+    return [loaded, _compared(how, beginning)]
+
+
+def _tcp(how: int) -> list[Expression]:
+    return [_expression("meta", key=META_L4PROTO, dreg=REGISTER), _compared(how, bytes([socket.IPPROTO_TCP]))]
+
+
+def _compared(how: int, data: bytes) -> Expression:
+    return _expression("cmp", sreg=REGISTER, op=how, data={"attrs": [("NFTA_DATA_VALUE", data)]})
+
+
+def _expression(name: str, **values: Any) -> Expression:
+    """One of a rule, as pyroute2 sends it."""
+    attributes = [(f"NFTA_{name.upper()}_{key.upper()}", value) for key, value in values.items()]
+    return {"attrs": [("NFTA_EXPR_NAME", name), ("NFTA_EXPR_DATA", {"attrs": attributes})]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -25,11 +26,10 @@ HOSTS, NAME_SERVICE = Path("/etc/hosts"), Path("/etc/nsswitch.conf")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How pods are made: with these `hosts` (and `names`, which say where to look) and this `nft`."""
+    """How pods are made: with these `hosts`, and `names`, which say where to look."""
 
     hosts: Path
     names: Path
-    nft: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ class Pods:
 
 def make(wanted: Wanted) -> Pod:
     """A new pod; MeshsimError with what is lacking, and the remedy."""
+    importlib.import_module("pyroute2.nftables.main")  # once for all
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(LIMIT)
@@ -142,7 +143,7 @@ def _become_maker(line: socket.socket, wanted: Wanted) -> NoReturn:
         line.sendall(b"\n")
         if line.recv(1):
             with needed("the network of a pod can't be set up", CAPABILITIES):
-                network.set_up(wanted.nft)
+                network.set_up()
             with needed("names can't be given to a pod", CAPABILITIES):
                 _name(wanted)
     except MeshsimError as error:

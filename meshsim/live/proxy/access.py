@@ -101,28 +101,31 @@ class AccessLog:
         """
         if not connection.noted:
             connection.noted = of_downstream(connection.transport, connection.identity)
+        lasted_ms = int(lasted * 1e3)
+        upstream_ms = int(upstream * 1e3)
+        service_time = "null" if upstream < 0.0 else f"{upstream_ms}"
+        upstream_host = f'"{host}"' if host else "null"
         failed = quoted(failure) if failure else "null"
         self._write(
-            self._time(started),
-            f'"method":{self._again(head.method)},'
+            f'{{"start_time":"{self._time(started)}","method":{self._again(head.method)},'
             f'"path":{text(head.path)},"protocol":"HTTP/1.{head.minor}","response_code":{status},'
             f'"response_flags":"{flags or "-"}","response_code_details":"{details}",'
-            f'"bytes_received":{received},"bytes_sent":{sent},"duration":{int(lasted * 1e3)},'
-            f'"upstream_service_time":{"null" if upstream < 0.0 else int(upstream * 1e3)},'
+            f'"bytes_received":{received},"bytes_sent":{sent},"duration":{lasted_ms},'
+            f'"upstream_service_time":{service_time},'
             f'"x_forwarded_for":{text(head.get(b"x-forwarded-for"))},'
             f'"user_agent":{self._again(head.get(b"user-agent"))},"request_id":{text(head.get(REQUEST_ID))},'
-            f'"authority":{self._again(head.host)},"upstream_host":{quoted(host) if host else "null"},'
+            f'"authority":{self._again(head.host)},"upstream_host":{upstream_host},'
             f'"upstream_cluster":"{service}","route_name":"{route}","attempt_count":{attempts},'
             f'{connection.noted},{onward},"upstream_transport_failure_reason":{failed},'
-            '"downstream_transport_failure_reason":null',
+            '"downstream_transport_failure_reason":null}\n'
         )
 
     def refused(self, reason: str, transport: asyncio.Transport | None) -> None:
         """A line of a connection that was refused before a request came on it."""
         self._write(
-            self._time(time.time()),
-            f'"response_code":0,"response_flags":"-",{of_downstream(transport, "")},'
-            f'"downstream_transport_failure_reason":"TLS_error:_{reason}"',
+            f'{{"start_time":"{self._time(time.time())}","response_code":0,"response_flags":"-",'
+            f"{of_downstream(transport, '')},"
+            f'"downstream_transport_failure_reason":"TLS_error:_{reason}"}}\n'
         )
 
     def _time(self, started: float) -> str:
@@ -131,11 +134,12 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._stamp}.{int((started - second) * 1e6):06d}Z"
+        micros = int((started - second) * 1e6)
+        return f"{self._stamp}.{micros:06d}Z"
 
-    def _write(self, stamp: str, fields: str) -> None:
+    def _write(self, line: str) -> None:
         """Keeps a line until there are enough, or a second has passed."""
-        self._lines.append(f'{{"start_time":"{stamp}",{fields}}}\n')
+        self._lines.append(line)
         if len(self._lines) >= BATCH:
             self.flush()
         elif self._flushing is None:

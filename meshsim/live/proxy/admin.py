@@ -8,16 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 from meshsim.live.ports import NO_DOMAIN
-from meshsim.live.wire import NOBODY, Handler, RequestHead, ServerConnection, ServerStream
+from meshsim.live.servers import PageHandler
+from meshsim.live.wire import NOBODY, RequestHead, ServerConnection, ServerStream
 from meshsim.measure.exposition import CONTENT_TYPE, Metric, page
 
 HOST = re.compile(NO_DOMAIN.encode())
 
 
-class Admin(Handler):
+class Admin(PageHandler):
     """Answers ``/ready`` (whether the proxy knows its upstreams), ``/stats`` and ``/stats/prometheus``."""
 
     def __init__(self, metrics: Callable[[], list[Metric]], stats: Callable[[], dict[str, Any]]) -> None:
+        super().__init__()
         self.ready = False
         self.stats = stats
         self.metrics = metrics

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, final
 
 from meshsim.live.clock import LiveClock
-from meshsim.live.context import ATTEMPT_COUNT, Context, half_of
+from meshsim.live.context import ATTEMPT_COUNT, Context
 from meshsim.live.proxy.access import AccessLog, of_upstream
 from meshsim.live.proxy.ledger import Ledger
 from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN
@@ -91,6 +91,7 @@ class Exchange(Owner):
     Attributes:
         root: key of the client's request, which its draws and spans go by.
         trace: id of its trace, 32 hex.
+        half: the upper half of that.
         kept: its body, as far as it may be needed; None for none.
         whole: whether the body has come to its end.
         upstream: who takes the body as it comes.
@@ -121,7 +122,7 @@ class Exchange(Owner):
 
     def __init__(
         self, shared: ExchangeContext, route: ListenerRoute, connection: ServerConnection, head: RequestHead,
-        context: Context, root: Key, trace: str, span: Key, now: float,
+        context: Context, half: Key, root: Key, trace: str, span: Key, now: float,
     ) -> None:  # fmt: skip
         self.span = span
         self.shared = shared
@@ -129,6 +130,7 @@ class Exchange(Owner):
         self.connection = connection
         self.head = head
         self.context = context
+        self.half = half
         self.root = root
         self.trace = trace
         self.kept = None
@@ -163,8 +165,7 @@ class Exchange(Owner):
         """Makes the call."""
         context = self.context
         request = Request(-1, self.root, context.start, context.priority, context.sampled)
-        if context.sampled:
-            request.half = half_of(self.trace)
+        request.half = self.half
         call = Call(self.route.mesh_route, self, request, context.key, context.extra, self.begun)
         self.call = call
         self.row = call.row
@@ -365,7 +366,7 @@ class Exchange(Owner):
             shared.pairing.end(self.serving, answered=self.flags == NO_FLAG)
             if self.context.sampled and self.flags != UF:  # else nobody there has seen it
                 shared.visits.add(
-                    self.context, self.head.get(ATTEMPT_COUNT), self.root, self.trace, route.endpoint,
+                    self.context, self.head.get(ATTEMPT_COUNT), self.half, self.root, route.endpoint,
                     self.begun, now, status, self.flags,
                 )  # fmt: skip
         if shared.log is not None:

@@ -131,8 +131,9 @@ class Listener(Handler):
             elif name.startswith(FAMILY):
                 own += 1
         trace = parse_trace(traced) if traced else None
-        text = "" if trace is None else trace_hex(trace.trace)
-        root: Key = 0 if trace is None else trace.root()
+        text = "" if trace is None else trace_hex(trace.half, trace.root)
+        half: Key = self.half if trace is None else trace.half
+        root: Key = 0 if trace is None else trace.root
         context = parse_context(value_sent) if contexts == 1 else None
         known = context is not None
         parent: Key = 0 if trace is None or (route.client and known) else trace.parent
@@ -149,11 +150,11 @@ class Listener(Handler):
                 value_sent = context.header()
                 if trace is None or text != found.trace:  # else it is the program's own span
                     parent = found.span
-                text, root = found.trace, found.root
+                text, half, root = found.trace, found.half, found.root
         if not text:
             root = context.key
             text = key_hex(self.half, root)
-        exchange = Exchange(self.shared, route, connection, head, context, root, text, parent, now)
+        exchange = Exchange(self.shared, route, connection, head, context, half, root, text, parent, now)
         if not identity:
             identity = request_id(root)
             head.headers.append((REQUEST_ID, identity))
@@ -161,8 +162,11 @@ class Listener(Handler):
         if self.inbound and pairing is None and known and trace is not None and own == 0:
             return exchange  # all is there, and nothing that may not be
         shown = pairing is None  # a program gets to see no context
-        count = ATTEMPT_COUNT if self.inbound and known else b""  # an outsider's is none
-        head.headers = cleaned(head.headers, self.context_name if known and shown else b"", count)
+        head.headers = cleaned(
+            head.headers,
+            self.context_name if known and shown else b"",
+            ATTEMPT_COUNT if self.inbound and known else b"",  # an outsider's is none
+        )
         if shown and not known:
             head.headers.append((self.context_name, value_sent))
         if self.inbound:
@@ -181,7 +185,9 @@ class Listener(Handler):
         pairing = self.shared.pairing
         if pairing is not None:
             endpoint = exchange.route.endpoint
-            serving = Serving(key, number, context, exchange.trace, exchange.root, identity, endpoint)
+            serving = Serving(
+                key, number, context, exchange.trace, exchange.half, exchange.root, identity, endpoint
+            )
             exchange.serving = serving
             pairing.begin(serving)
             key = serving.span
@@ -212,7 +218,7 @@ class Listener(Handler):
         if context is not None and trace is not None:
             endpoint = route.endpoints.get((head.method, head.page), route).endpoint
             shared.visits.add(
-                context, head.get(ATTEMPT_COUNT), trace.root(), trace_hex(trace.trace), endpoint, now, now,
+                context, head.get(ATTEMPT_COUNT), trace.half, trace.root, endpoint, now, now,
                 403, NO_FLAG,
             )  # fmt: skip
         if shared.log is not None:

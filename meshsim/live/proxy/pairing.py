@@ -36,20 +36,22 @@ UNPAIRED = (
 class Serving:
     """An attempt that a program is, or was, serving.
 
-    `number` is its own in its call, from 0; `root` is the key of the client's request, `extra` whether a
-    retry or a hedge is in its ancestry, `span` its server span, `names` its trace (32 hex) and its
-    `x-request-id`, `endpoint` what it asked for, `calls` what the program has made for it, by number of the
-    route.
+    `number` is its own in its call, from 0; `root` is the key of the client's request, `half` the upper
+    half of its trace's id, `extra` whether a retry or a hedge is in its ancestry, `span` its server span,
+    `names` its trace (32 hex) and its `x-request-id`, `endpoint` what it asked for, `calls` what the program
+    has made for it, by number of the route.
     """
 
     def __init__(
-        self, key: Key, number: int, context: Context, trace: str, root: Key, request_id: bytes, endpoint: str
-    ) -> None:
+        self, key: Key, number: int, context: Context, trace: str, half: Key, root: Key, request_id: bytes,
+        endpoint: str,
+    ) -> None:  # fmt: skip
         self.key = key
         self.span = server_span(key)
         self.context = context
         self.extra = context.extra or number > 0
         self.trace = trace
+        self.half = half
         self.root = root
         self.names: tuple[object, ...] = (trace, request_id)
         self.endpoint = endpoint

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meshsim.live.context import Context, attempt_key, half_of
+from meshsim.live.context import Context, attempt_key
 from meshsim.mesh.attempt import FIRST, RETRY
 from meshsim.mesh.request import Request
 from meshsim.mesh.spans import SERVER_SPAN, Tracer, server_span
@@ -23,13 +23,16 @@ class ServerSpans:
         self._numbers = {name: number for number, name in enumerate(endpoints)}
 
     def add(
-        self, context: Context, count: bytes, root: Key, trace: str, endpoint: str, arrived: float,
+        self, context: Context, count: bytes, half: Key, root: Key, endpoint: str, arrived: float,
         now: float, status: int, flags: int,
     ) -> None:  # fmt: skip
-        """Keeps the span of a request with this context and ``x-envoy-attempt-count``; `trace` is 32 hex."""
+        """Keeps the span of a request with this context and ``x-envoy-attempt-count``.
+
+        `half` and `root` are the halves of its trace's id.
+        """
         key, number = attempt_key(context, count)
         request = Request(-1, root, context.start, context.priority, sampled=True)
-        request.half = half_of(trace)
+        request.half = half
         self._tracer.add(
             SERVER_SPAN, request, server_span(key), key, self._numbers[endpoint], self._replica, number,
             RETRY if number else FIRST, context.extra or number > 0, arrived, now, status, flags,

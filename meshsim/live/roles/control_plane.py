@@ -8,12 +8,9 @@ act is to push all that is wanted once more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message
@@ -37,6 +34,7 @@ from meshsim.mesh.disruption import Disruption
 from meshsim.mesh.proxy import proxy_key
 from meshsim.scenario import model
 from meshsim.scenario.events import ControlPlaneOutage, on_clock
+from meshsim.scenario.names import suggestion
 from meshsim.scenario.push import Change, control_plane
 from meshsim.scenario.topology import Topology
 
@@ -64,8 +62,8 @@ class ControlPlane(Role):
         self.memory = Memory(scenario, self.journal)
         self.plane = control_plane(self.topology, self.clock, self.memory)
         self.memory.resume(self.plane)
-        self.resumed = self.plane.version  # as the process before this one left it
-        self.streams = Streams(self.clock, self.plane, self._make)
+        self.takes_over: bool = told["again"]  # from the process before this one
+        self.streams = Streams(self.clock, self.plane, self._make, self.journal.add)
         self.calls: dict[str, frozenset[str]] = {}
         self.admins: dict[str, Address] = {}
         self.authority: CertificateAuthority | None = None
@@ -78,6 +76,7 @@ class ControlPlane(Role):
         self.target = self.plane.version  # the version that brings all changes until now
         self.orders = Orders(told["secret"], self._do, self.streams.followers.values)
         self.streams.noted = self._noted
+        self.streams.behind = self._catch_up
         self.change: tuple[int, int] | None = None  # of endpoints, the last; and the version that brings it
         self._begun = False
         self.following = Listening(Handler(), entrance=self._entrance(), serve=self.streams.protocol)
@@ -103,14 +102,22 @@ class ControlPlane(Role):
         if self.authority is not None:
             from meshsim.live.identity.signing import pem  # noqa: PLC0415 - an extra
 
-            found["authority"] = await self.authority.listening.open(LOOPBACK, ports["authority"])
             found["root"] = pem(self.authority.tls.root).decode()
+            if not self.takes_over:  # else it would be asked for certificates before it knows the time
+                await self.authority.listening.open(LOOPBACK, ports["authority"])
         return found
 
     async def connect(self, addresses: Addresses) -> None:
         self._learn(addresses.control)
-        for follower in self.streams.followers.values():
-            follower.subscription.connected = True
+        followers = self.streams.followers
+        if self.takes_over:
+            for name in self.memory.ledger.following.keys() - followers.keys():
+                self.journal.add({"gone": name})
+                self.plane.disconnect(self.memory.ledger.following[name])
+        else:
+            self.journal.add({"follows": list(followers)})
+            for follower in followers.values():
+                follower.subscription.connected = True
 
     def start(self, base: float) -> None:
         self.clock.begin(base)
@@ -126,12 +133,18 @@ class ControlPlane(Role):
                 yield from self.authority.changes(number, event)
 
         on_clock(self.clock, self.spec.scenario.events, changes)
-        if self.spec.control["again"]:
+        if self.takes_over:
             self.clock.at(self.clock.now(), TakeOver(self), 0)
         self._begun = True
         self.orders.open_up()
-        opening = self.following.open(LOOPBACK, self.spec.control["ports"]["following"])
-        self._opening = asyncio.get_running_loop().create_task(opening)
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        """Serves proxies from here on."""
+        ports = self.spec.control["ports"]
+        await self.following.open(LOOPBACK, ports["following"])
+        if self.authority is not None and self.takes_over:
+            await self.authority.listening.open(LOOPBACK, ports["authority"])
 
     def hear(self, message: Message) -> None:
         self._learn(message)
@@ -161,6 +174,10 @@ class ControlPlane(Role):
             follower = self.streams.add(name, told["number"], told["token"])
             key = proxy_key(self.spec.seed, told["number"])
             follower.subscription = self.plane.subscribe(follower, key, connected=False)
+            before = self.memory.ledger.following.get(name)
+            if before is not None:
+                new = follower.subscription
+                new.connected, new.joined, new.version = before.connected, before.joined, before.version
             self.calls[name] = frozenset(
                 service for caller, service in self.topology.edges if caller == told["caller"]
             )
@@ -183,6 +200,13 @@ class ControlPlane(Role):
         self.target = self.plane.version + 1
         self.plane.changed(self.clock.now())
 
+    def _catch_up(self, version: int) -> None:
+        """A proxy has a version from before the journal was damaged: all get a newer one."""
+        now = self.clock.now()
+        self.memory.catch_up(self.plane, version, now)
+        self.take_over(now)
+        self.orders.postpone(self.target)
+
     def _make(self, follower: Follower, version: int, part: int, nonce: str) -> Update:
         return self.memory.update(version, part, nonce, self.calls[follower.name])
 
@@ -191,8 +215,7 @@ class ControlPlane(Role):
     def _do(self, order: Order, message: Message) -> None:
         """Begins with what is asked for from outside."""
         if order.kind == "set":
-            event = changed(self.memory.wanted, message.get("set"))
-            self.memory.change(event.model_copy(update={"at": max(self.clock.now(), 0.0)}))
+            self.memory.change(changed(self.memory.wanted, message.get("set")), self.clock.now())
             self._change()
             order.version = self.target
         else:
@@ -202,14 +225,17 @@ class ControlPlane(Role):
         service, wanted, version = (message.get(name) for name in ("service", "replicas", "version"))
         services = self.spec.scenario.services
         if not isinstance(service, str) or service not in services:
-            raise MeshsimError(f"there is no service {service!r}; there are {', '.join(services)}")
+            raise MeshsimError(f"there is no service {service!r}; {suggestion(str(service), services)}")
         if type(wanted) is not int or not 0 <= wanted <= REPLICAS_MOST:
             raise MeshsimError(f"replicas is no number from 0 to {REPLICAS_MOST}")
         versions = list(services[service].deployments())
         if version is None and len(versions) > 1:
-            raise MeshsimError(f"{service} has versions {', '.join(versions)}; say which")
+            raise MeshsimError(
+                f"{service} has versions {', '.join(versions)}; say which, as with --of {versions[0]}"
+            )
         if version is not None and version not in versions:
-            raise MeshsimError(f"{service} has no version {version!r}")
+            known = "it has no versions" if versions == [""] else suggestion(str(version), versions)
+            raise MeshsimError(f"{service} has no version {version!r}; {known}")
         self._scalings += 1
         self.scaling[self._scalings] = order
         order.waits = f"{service} has not got {wanted} replicas that are ready"
@@ -267,21 +293,10 @@ class ControlPlane(Role):
         found: Message = {"version": self.plane.version}
         return found if self.authority is None else {**found, "certificates": self.authority.stats()}
 
-    def rows(self) -> Mapping[str, NDArray[Any]]:
-        pushes = self.pushes
-        names = ("version", "changed", "begun", "proxies", "nacked")
-        columns = {f"pushes.{name}": np.array([getattr(each, name) for each in pushes]) for name in names}
-        arrivals = [(time, each.version) for each in pushes for time in each.arrivals]
-        return {
-            **columns,
-            "arrivals.time": np.array([time for time, _ in arrivals], dtype=np.float64),
-            "arrivals.push": np.array([version for _, version in arrivals], dtype=np.int64),
-        }
-
     @property
     def pushes(self) -> list[Push]:
-        """Those of this process."""
-        return self.plane.pushes[self.resumed + 1 :]
+        """Those of the mesh, whichever process began them."""
+        return self.plane.pushes[1:]
 
     def own_page(self) -> bytes:
         """Its own metrics."""

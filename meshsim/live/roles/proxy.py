@@ -303,7 +303,7 @@ class Proxy(Role):
             if self.identity is not None:
                 gone, back = self.identity.gone(gone), self.identity.back(back)
             self.go_down = gone
-            schedule_outages(self.clock, self.spec.scenario, self.place, gone, back)
+            schedule_outages(self.clock, self.spec.scenario, self.place, self.clock.now(), gone, back)
 
     def hear(self, message: Message) -> None:
         if "down" in message:

@@ -53,16 +53,20 @@ UNPAIRED = (
 
 
 class Stay(Visit, ServerStream):
-    """A request at this replica. Its body is of no interest, and it has time; its proxy has not."""
+    """A request at this replica. Its body is of no interest, and it has time; its proxy has not.
+
+    `sender` is the span of which it was sent here.
+    """
 
     def __init__(
         self, service: Service, connection: ServerConnection, endpoint: int, request: Request,
-        context: Context, key: random.Key, number: int,
+        context: Context, key: random.Key, number: int, sender: random.Key,
     ) -> None:  # fmt: skip
         kind = RETRY if number else FIRST
         extra = context.extra or number > 0
         super().__init__(service.replica, endpoint, request, key, -1, number, kind, extra)
         self.service = service
+        self.sender = sender
         self.connection: ServerConnection | None = connection
 
     # ---- what its connection reports --------------------------------------------------------------------
@@ -75,6 +79,9 @@ class Stay(Visit, ServerStream):
         self.learn(self.service.clock.now())
 
     # ---- what becomes of it -----------------------------------------------------------------------------
+
+    def parent(self) -> random.Key:
+        return self.sender
 
     def go_home(self, status: int, flag: int, cause: int, now: float) -> None:
         self.trace(status, flag, now)
@@ -138,29 +145,31 @@ class Service(Role, Handler):
         value = head.get(self.context_name)
         count = head.get(ATTEMPT_COUNT)
         context = parse_context(value)
+        trace = parse_trace(head.get(TRACEPARENT))
+        sampled = trace is not None and trace.sampled
         if context is None and (number := stream_key(value)):
             trouble(UNPAIRED)
-            context = Context(number, now, False, False, 0)
+            context = Context(number, now, False, sampled, 0)
         elif context is None:
-            context, count = self._stranger(now), b""
+            context, count = self._stranger(now, sampled), b""
         key, number = attempt_key(context, count)
-        trace = parse_trace(head.get(TRACEPARENT))
-        root = context.key if trace is None else trace.trace & random.MASK
+        root = context.key if trace is None else trace.root
         request = Request(-1, root, context.start, context.priority, context.sampled)
-        request.half = self.transport.half if trace is None else trace.half()
+        request.half = self.transport.half if trace is None else trace.half
         endpoint = self.endpoints.get((head.method, head.page), 0)
-        stay = Stay(self, connection, endpoint, request, context, key, number)
+        sender = key if trace is None else trace.parent
+        stay = Stay(self, connection, endpoint, request, context, key, number, sender)
         if whole:
             stay.arrive(now)
         elif head.expects:
             connection.proceed()
         return stay
 
-    def _stranger(self, now: float) -> Context:
+    def _stranger(self, now: float, sampled: bool) -> Context:
         """The context of a request that brings none: of somebody who is not in the scenario."""
         self.strangers += 1
         key = random.derive(self.replica.proxy.key, self.strangers)
-        return Context(key, now, False, False, 0)
+        return Context(key, now, False, sampled, 0)
 
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)
@@ -189,7 +198,8 @@ class Service(Role, Handler):
     def start(self, base: float) -> None:
         self.clock.begin(base)
         schedule_events(self.topology, self.clock, replicas={self.place.name: self.replica})
-        schedule_outages(self.clock, self.spec.scenario, self.place, self._disappear, self.listening.reopen)
+        now, back = self.clock.now(), self.listening.reopen
+        schedule_outages(self.clock, self.spec.scenario, self.place, now, self._disappear, back)
 
     def hear(self, message: Message) -> None:
         if "down" in message:

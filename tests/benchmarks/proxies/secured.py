@@ -135,14 +135,17 @@ def envoy_pair(folder: Path, behind: int, once: bool) -> Iterator[Side]:
 
 
 @contextmanager
-def meshsim_pair(folder: Path, behind: int, once: bool) -> Iterator[Side]:
-    """Two proxies of our own."""
+def meshsim_pair(
+    folder: Path, behind: int, once: bool, text: str | None = None, **spec: Any
+) -> Iterator[Side]:
+    """Two proxies of our own; `text` is another scenario, `spec` as `own_proxy` takes it."""
     issue(folder)
-    command, text = [str(HERE / "secured.py"), str(folder)], scenario(once)
+    command, text = [str(HERE / "secured.py"), str(folder)], text or scenario(once)
+    app: list[str | int] = ["127.0.0.1", behind]
     with (
-        own_proxy(command, "echo/0", text, folder / "echo", app=["127.0.0.1", behind]) as (callee, one),
+        own_proxy(command, "echo/0", text, folder / "echo", app=app, **spec) as (callee, one),
         own_proxy(
-            command, "client/0", text, folder / "client", {"echo/0": ["127.0.0.1", callee["inbound"]]}
+            command, "client/0", text, folder / "client", {"echo/0": ["127.0.0.1", callee["inbound"]]}, **spec
         ) as (caller, other),
     ):
         yield Side("meshsim", f"http://127.0.0.1:{caller['urls']['echo']}/", one, (other,))

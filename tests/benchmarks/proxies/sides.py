@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,11 +201,18 @@ def own_proxy(
     folder: Path,
     addresses: dict[str, list[str | int]] | None = None,
     app: list[str | int] | None = None,
+    *,
+    log: bool = True,
+    under: Sequence[str] = (),
+    **spec: object,
 ) -> Iterator[tuple[dict[str, Any], int]]:
-    """One of our proxies, started as the launcher starts it: its ports, and its pid."""
+    """One of our proxies, started as the launcher starts it: its ports, and its pid.
+
+    It writes a `log`, unless told otherwise, and runs `under` a program; `spec` is more of its first line.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     child = subprocess.Popen(
-        [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*under, sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -230,8 +237,9 @@ def own_proxy(
                 "seed": 1,
                 "host": "127.0.0.1",
                 "keep": False,
-                "access_log": str(folder / "access.log"),
+                "access_log": str(folder / "access.log") if log else None,
                 "context": "x-meshsim",
+                **spec,
             }
         )
         ports = hear("listening")
@@ -243,11 +251,11 @@ def own_proxy(
         try:
             yield ports, child.pid
         finally:
-            drain.terminate()
-            drain.wait()
+            say({"stop": True})
+            drain.wait(60)
     finally:
         child.stdin.close()
-        child.wait(10)
+        child.wait(60)
 
 
 @contextmanager

@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import time
 
 import pytest
 
 from meshsim.live.clock import LiveClock
+from meshsim.live.control import lines, server
 from meshsim.live.control.followed import BY_SCENARIO, Followed
 from meshsim.live.control.journal import Journal
 from meshsim.live.control.memory import Memory
 from meshsim.live.control.messages import Endpoint, MessageError, Update
 from meshsim.live.control.server import Streams
 from meshsim.live.secret import hashed
+from meshsim.live.troubles import troubles
 from meshsim.mesh.cluster import Transport
 from meshsim.mesh.control_plane import CLUSTERS, ROUTES, WHOLE
 from meshsim.mesh.proxy import Proxy
@@ -22,7 +26,6 @@ from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
 from meshsim.scenario import loads
 from meshsim.scenario.machines import ConfiguredProxy
-from meshsim.scenario.model import Event
 from meshsim.scenario.push import control_plane
 from meshsim.scenario.topology import Topology
 from tests.live.proxy.ends import HOST, settle
@@ -180,7 +183,7 @@ class Plane:
         })  # fmt: skip
         self.plane = control_plane(Topology(SCENARIO), self.clock, self.memory)
         self.memory.resume(self.plane)
-        self.streams = Streams(self.clock, self.plane, self.make)
+        self.streams = Streams(self.clock, self.plane, self.make, self.memory.journal.add)
         self.follower = self.streams.add("front/0", 1, hashed("secret"))
         self.follower.subscription = self.plane.subscribe(self.follower, 7, connected=True)
 
@@ -264,7 +267,7 @@ async def test_who_was_away_gets_what_it_missed_and_the_newer_stream_counts(tmp_
 @live
 async def test_a_journal_gives_all_to_the_next_process_and_half_a_line_is_nothing(tmp_path):
     async with Plane(tmp_path) as plane:
-        plane.memory.change(Event.model_validate({"at": "0s", "set": {"policies.cart.timeout": "300ms"}}))
+        plane.memory.change({"policies.cart.timeout": "300ms"}, 0.0)
         plane.plane.changed(0.0)
         plane.plane.push(0.0)
     with (tmp_path / "journal").open("ab") as file:
@@ -277,4 +280,109 @@ async def test_a_journal_gives_all_to_the_next_process_and_half_a_line_is_nothin
         assert again.plane.version == 3
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
     lines = (tmp_path / "journal").read_bytes().splitlines()
-    assert [json.loads(line) for line in lines][-1] == {"version": 3}
+    assert json.loads(lines[-1][9:]) == {"version": 3, "changed": 1.0, "begun": 1.0}
+
+
+def test_a_damaged_line_of_a_journal_is_left_out_and_told(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    for version in (1, 2, 3):
+        journal.add({"version": version})
+    journal.close()
+    whole = (tmp_path / "journal").read_bytes()
+    for damaged in (
+        whole.replace(b'"version": 2', b'"version": 7'),
+        whole.replace(b' {"version": 2}', b"\xff["),
+    ):
+        (tmp_path / "journal").write_bytes(damaged)
+        troubles.clear()
+        again = Journal(tmp_path / "journal")
+        assert again.found("version") == [1, 3]
+        assert any("damaged" in each for each in troubles)
+        again.close()
+    troubles.clear()
+
+
+def test_a_full_disk_is_told_and_what_it_does_not_take_is_written_later(tmp_path, monkeypatch):
+    journal, write, room = Journal(tmp_path / "journal"), os.write, [20]
+
+    def full(file, data):
+        if room[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room[0] -= (taken := write(file, bytes(data)[: room[0]]))
+        return taken
+
+    monkeypatch.setattr(os, "write", full)
+    journal.add({"version": 1})
+    journal.add({"version": 2})
+    assert any("No space left" in each for each in troubles)
+    half = Journal(tmp_path / "other")  # what another process would find now
+    assert half.found("version") == []
+    half.close()
+    room[0] = 1000
+    journal.add({"version": 3})
+    journal.close()
+    assert Journal(tmp_path / "journal").found("version") == [1, 2, 3]
+    troubles.clear()
+
+
+@live
+async def test_what_is_set_again_and_again_does_not_become_dearer(tmp_path):
+    async with Plane(tmp_path) as plane:
+        size = []
+        for number in range(1, 60):
+            plane.memory.change({"policies.cart.timeout": f"{number}ms"}, float(number))
+            size.append(len(plane.memory.scenario.events))
+        assert max(size) <= 1
+        assert plane.memory.wanted.policy("front", "cart").timeout == pytest.approx(0.059)
+    async with Plane(tmp_path) as again:
+        assert again.memory.wanted.policy("front", "cart").timeout == pytest.approx(0.059)
+
+
+@live
+async def test_who_does_not_say_who_he_is_is_shown_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "PARTIAL_LIMIT", 0.1)
+    monkeypatch.setattr(server, "STRANGERS", 3)
+    async with Plane(tmp_path) as plane:
+        _, own = await follow(plane.address, hello())
+        await settle(lambda: plane.follower.stream is not None, "it is known")
+        others = [await follow(plane.address) for _ in range(5)]
+        for reader, writer in others:
+            assert await rest(reader) == b""
+            writer.close()
+        assert plane.streams.refused == {"too many have not said who they are": 2, "nothing was said": 3}
+        assert plane.follower.stream is not None
+        own.close()
+    troubles.clear()
+
+
+@live
+async def test_a_proxy_that_does_not_read_is_sent_no_more_until_it_comes_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "LINE_BYTES", 10_000)
+    async with Plane(tmp_path) as plane:
+        reader, writer = await follow(plane.address, hello())
+        await settle(lambda: plane.follower.stream is not None, "it is known")
+        reader._transport.pause_reading()
+        for _ in range(30_000):
+            plane.plane.repeat(plane.follower.subscription, plane.clock.now())
+            if plane.follower.missed:
+                break
+        await settle(lambda: plane.follower.stream is None, "it is given up")
+        assert plane.streams.refused == {"what was sent is not read": 1}
+        writer.transport.abort()
+        again, other = await follow(plane.address, hello(version=-1))
+        plane.plane.push(plane.clock.now())
+        assert json.loads(await again.readline())["version"] >= 1
+        other.close()
+
+
+@live
+async def test_a_version_that_was_never_made_is_no_answer(tmp_path):
+    async with Plane(tmp_path) as plane:
+        reader, writer = await follow(plane.address, hello())
+        await settle(lambda: plane.follower.stream is not None, "it is known")
+        plane.plane.push(plane.clock.now())
+        nonce = json.loads(await reader.readline())["nonce"]
+        writer.write(json.dumps({"ack": nonce, "version": 2_000_000}).encode() + b"\n")
+        assert await rest(reader) == b""
+        assert not plane.follower.in_force(1)
+        writer.close()

@@ -18,7 +18,7 @@ from meshsim.lab import steer
 from meshsim.lab.live import run_live
 from meshsim.live import folders
 from meshsim.live.launch import LiveMesh, Options
-from meshsim.scenario import loads
+from meshsim.scenario import load, loads
 from tests.live.processes import gone, traces
 
 HEAD = """
@@ -39,7 +39,7 @@ def scenario(more="", duration="3s", drain="500ms", mesh="", name="controlled"):
     return loads(HEAD.format(name=name, duration=duration, drain=drain, mesh=mesh) + more)
 
 
-def run(chosen, meanwhile=None):
+def run(chosen, meanwhile=None, proxy="meshsim"):
     """(status, flag) of the requests, counted, and the run; `meanwhile` runs in a thread while it lasts."""
     thread = []
 
@@ -48,7 +48,7 @@ def run(chosen, meanwhile=None):
             thread.append(threading.Thread(target=meanwhile, args=(mesh,)))
             thread[0].start()
 
-    found = run_live(chosen, ready=ready)
+    found = run_live(chosen, ready=ready, proxy=proxy)
     for each in thread:
         each.join(20.0)
     requests = found.records[0].requests
@@ -61,10 +61,10 @@ def status_of(mesh):
 
 
 @contextmanager
-def serving(chosen):
+def serving(chosen, proxy="meshsim"):
     """A mesh without load that is watched in a thread; what ends it is raised."""
     ended, errors = threading.Event(), []
-    with LiveMesh(chosen, 1, Options(load=False)) as mesh:
+    with LiveMesh(chosen, 1, Options(proxy, load=False)) as mesh:
         mesh.launch()
         mesh.start()
 
@@ -142,6 +142,16 @@ events:
     assert found.summary["certificates"]["refused"] > 0
 
 
+def test_live_set_says_that_an_outage_of_the_scenario_keeps_it_from_being_in_force():
+    events = "events: [{at: 0s, component: control_plane, down: true}]"
+    with serving(scenario(events, name="out")) as mesh:
+        while not status_of(mesh)["down"]:
+            time.sleep(0.01)
+        found = steer.set_live({"policies.cart.timeout": "300ms"}, mesh="out", timeout=0.3)
+        why = "it has version 0: an event of the scenario has the control plane down"
+        assert found.missing == dict.fromkeys(mesh.listeners, why)
+
+
 def test_live_set_and_scale_return_when_all_is_in_force():
     with serving(scenario(mesh=MTLS, name="steered")) as mesh:
         found = steer.set_live({"policies.cart.timeout": "300ms"}, mesh="steered")
@@ -165,7 +175,7 @@ def test_live_set_and_scale_return_when_all_is_in_force():
 
 
 def test_what_can_not_be_set_is_refused_in_words_and_nothing_changes():
-    chosen = scenario(name="refusing")
+    chosen = load(scenario(name="refusing"), ["services.front.versions={v1: {}, v2: {}}"])
     with serving(chosen) as mesh:
         for settings, words in [
             ({"policies.cart.timeout": "-3"}, "not a valid duration"),
@@ -178,14 +188,16 @@ def test_what_can_not_be_set_is_refused_in_words_and_nothing_changes():
             with pytest.raises(MeshsimError, match=words):
                 steer.set_live(settings, mesh="refusing")
         for order, words in [
-            (("nobody", 3), "no service"),
+            (("crat", 3), "no service 'crat'; did you mean cart"),
+            (("front", 3), "front has versions v1, v2; say which, as with --of v1"),
             (("cart", -1), "number"),
             (("cart", 10_000), "number"),
         ]:
             with pytest.raises(MeshsimError, match=words):
                 steer.scale_live(*order, mesh="refusing")
-        with pytest.raises(MeshsimError, match="no version"):
-            steer.scale_live("cart", 3, version="v9", mesh="refusing")
+        for service, words in [("cart", "it has no versions"), ("front", "write v1 or v2")]:
+            with pytest.raises(MeshsimError, match=f"{service} has no version 'nine'; {words}"):
+                steer.scale_live(service, 3, version="nine", mesh="refusing")
         with pytest.raises(MeshsimError, match=r"no mesh of yours is called .*refusing at http"):
             steer.set_live({"a": 1}, mesh="another")
         assert status_of(mesh)["version"] == 0
@@ -243,6 +255,10 @@ def test_a_control_plane_that_is_killed_is_replaced_and_goes_on_where_it_was():
     assert replicas == ["cart/0", "cart/1", "cart/2"]
     assert found.summary["certificates"]["signed"] > 12, "renewed after each"
     assert found.summary["certificates"]["expired"] == 0
+    pushes = found.summary["pushes"]["each"]
+    assert [each["version"] for each in pushes] == list(range(1, len(pushes) + 1)), "of all processes"
+    assert pushes[0]["begun"] < 0.9, "before the first kill"
+    assert all(each["arrived"] == each["proxies"] > 0 for each in pushes[:second])
 
 
 def test_programs_that_can_not_start_are_no_harm_to_a_mesh_that_runs(tmp_path):

@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from meshsim.live.child import Addresses, Spec
+from meshsim.live.control.journal import Journal
 from meshsim.live.control.process import ControlProcess
 from meshsim.live.identity.tokens import Holder, Tokens
 from meshsim.live.roles.control_plane import ControlPlane
 from meshsim.live.secret import hashed
 from meshsim.scenario import loads
-from meshsim.scenario.model import Event
 from meshsim.scenario.topology import Topology
 from tests.live.proxy.ends import HOST, settle
 from tests.live.proxy.rig import live
@@ -116,7 +117,9 @@ async def test_what_was_set_while_the_first_push_still_waited_is_not_lost(tmp_pa
     more = "events: [{at: 0s, set: {policies.cart.timeout: 300ms}}]"
     async with process(tmp_path, False) as first:
         assert first.plane.version == 0
-    (tmp_path / "journal").write_text('{"event": 0}\n')  # it was killed between an event and its push
+    journal = Journal(tmp_path / "journal")
+    journal.add({"event": 0})  # it was killed between an event and its push
+    journal.close()
     async with process(tmp_path, True, more, since=1.0) as second:
         await settle(lambda: second.plane.version == 1, "it pushes what is wanted")
         assert second.role.memory.versions[1].scenario.policy("front", "cart").timeout == pytest.approx(0.3)
@@ -197,12 +200,16 @@ async def test_an_event_that_comes_late_takes_back_nothing_that_was_set_since(tm
     more = "events: [{at: 1s, set: {policies.cart.timeout: 300ms}}]"
     async with process(tmp_path, False, more) as first:
         memory = first.role.memory
-        memory.change(Event.model_validate({"at": "1001ms", "set": {"policies.front.timeout": "2s"}}))
+        memory.change({"policies.front.timeout": "2s"}, 1.001)
         memory.set(0)  # by a clock that rings a little late
         assert memory.wanted.policy("front", "cart").timeout == pytest.approx(0.3)
         assert memory.wanted.policy("client", "front").timeout == 2.0
+        memory.change({"policies.cart.timeout": "400ms"}, 1.5)
+        assert memory.wanted.policy("front", "cart").timeout == pytest.approx(0.4)
     async with process(tmp_path, True, more, since=2.0) as second:
-        assert second.role.memory.wanted.policy("client", "front").timeout == 2.0
+        wanted = second.role.memory.wanted
+        assert wanted.policy("client", "front").timeout == 2.0
+        assert wanted.policy("front", "cart").timeout == pytest.approx(0.4)
 
 
 @live
@@ -235,8 +242,9 @@ async def test_who_refuses_policies_knows_of_endpoints(tmp_path):
 
 def test_a_replica_that_is_admitted_while_a_process_starts_can_get_its_certificate(tmp_path):
     scenario = loads(HEAD.replace("{dataplane: sidecar}", "{dataplane: sidecar, mtls: {mode: strict}}"))
-    told = []
-    process = ControlProcess(Topology(scenario), tmp_path, told.append, inclusive=True)
+    process = ControlProcess(
+        Topology(scenario), tmp_path, lambda told: SimpleNamespace(name="control plane"), inclusive=True
+    )
     process.start()
     later = Topology(scenario, [("cart", "")])
     said = process.admit(later.proxy("cart/2"))  # nobody listens yet

@@ -1,13 +1,18 @@
 """The verbs `live set` and `live scale` as a user has them: words, exit codes, JSON."""
 
 import json
+import os
+import tempfile
+import threading
 
 import pytest
 from typer.testing import CliRunner
 
 from meshsim.cli import app
+from meshsim.errors import MeshsimError
 from meshsim.lab import steer
 from meshsim.lab.steer import Mesh, Steered
+from meshsim.live import folders
 
 RUNNER = CliRunner()
 MESH = Mesh("http://127.0.0.1:1", "shop", 7, "secret")
@@ -54,8 +59,8 @@ def test_where_it_is_not_in_force_is_said_with_exit_code_1(asked):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["set", "policies.cart.timeout"], "has no ="),
-        (["set", "policies.cart.timeout={"], "--set"),
+        (["set", "policies.cart.timeout"], "meshsim: 'policies.cart.timeout' has no ="),
+        (["set", "policies.cart.timeout={"], "meshsim: policies.cart.timeout"),
         (
             ["set", "a=1", "--mesh", "other"],
             "no mesh of yours is called 'other', or has that URL; there are shop",
@@ -83,3 +88,38 @@ def test_the_help_of_live_leads_to_them():
     text = " ".join(RUNNER.invoke(app, ["live", "--help"]).stdout.split())
     assert "meshsim live set" in text
     assert "live scale" in RUNNER.invoke(app, ["--help"]).stdout
+
+
+SAID = {"url": "http://127.0.0.1:4321", "scenario": "a\nshop", "pid": 7, "token": "a-B_c"}
+NO_NOTES = [
+    b"", b"{", b"[]", b"7", b"\xff", b"[" * 60_000, b'{"url": 7}',
+    *(json.dumps({**SAID, **bad}).encode() for bad in (
+        {"url": "http://elsewhere:80"}, {"url": "file:///etc/passwd"}, {"url": "http://127.0.0.1:999999"},
+        {"token": "a\r\nhost: b"}, {"token": "é"}, {"pid": "7"}, {"pid": True},
+    )),
+]  # fmt: skip
+
+
+def test_what_lies_where_notes_of_meshes_are_is_read_with_suspicion(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(folders, "_held", lambda path: True)
+    for number, said in enumerate([*NO_NOTES, json.dumps(SAID).encode()]):
+        (tmp_path / f"meshsim-{number}").mkdir()
+        (tmp_path / f"meshsim-{number}" / "mesh.json").write_bytes(said)
+    for name in ("pipe", "link", "folder"):
+        (tmp_path / f"meshsim-{name}").mkdir()
+    os.mkfifo(tmp_path / "meshsim-pipe" / "mesh.json")
+    (tmp_path / "meshsim-link" / "mesh.json").symlink_to(tmp_path / f"meshsim-{len(NO_NOTES)}" / "mesh.json")
+    (tmp_path / "meshsim-folder" / "mesh.json").mkdir()
+    found = []
+    reading = threading.Thread(target=lambda: found.extend(folders.notes()), daemon=True)
+    reading.start()
+    reading.join(5.0)
+    assert found == [SAID]
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), float("inf"), 0.0, -1.0, 601.0])
+def test_nobody_waits_for_ever(timeout, monkeypatch):
+    monkeypatch.setattr(steer, "running", lambda: [MESH])
+    with pytest.raises(MeshsimError, match="is not from 0 to 600 s"):
+        steer.scale_live("cart", 2, timeout=timeout)

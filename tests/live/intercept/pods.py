@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 from meshsim.errors import MeshsimError
 from meshsim.live.intercept import namespaces
 from meshsim.live.intercept.addresses import addresses
-from meshsim.live.intercept.lacking import find_nft
 from meshsim.live.intercept.pods import Wanted, make, write_names
 from meshsim.live.launch import LiveMesh
 
@@ -25,7 +24,7 @@ def wanted(*services: str) -> Iterator[Wanted]:
     """How pods with these services are made."""
     with TemporaryDirectory() as folder:
         hosts, names = write_names(Path(folder), addresses(services))
-        yield Wanted(hosts, names, find_nft())
+        yield Wanted(hosts, names)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,9 +139,9 @@ def test_what_the_system_refuses_is_said_with_the_remedy(
     if name == "bind" and lacking():
         pytest.skip(lacking())
     monkeypatch.setattr(where, name, denied)
-    known = Wanted(Path("/etc/hosts"), Path("/etc/nsswitch.conf"), "nft")
+    known = Wanted(Path("/etc/hosts"), Path("/etc/nsswitch.conf"))
     if name == "bind":
-        monkeypatch.setattr(network, "set_up", lambda nft: None)
+        monkeypatch.setattr(network, "set_up", lambda: None)
     elif name != "unshare" and lacking():
         pytest.skip(lacking())
     before = children()
@@ -157,18 +158,24 @@ def children() -> set[str]:
 
 
 @able
-def test_a_kernel_that_does_not_know_the_rules(tmp_path: Path) -> None:
-    nft = tmp_path / "nft"
-    nft.write_text("#!/bin/sh\necho 'Error: Could not process rule: No such file or directory' >&2; exit 1\n")
-    nft.chmod(0o755)
+def test_a_kernel_that_does_not_know_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "_others", lambda: [network._compared(99, b"x")])
     with wanted("cart") as known, pytest.raises(MeshsimError) as caught:
-        make(Wanted(known.hosts, known.names, str(nft)))
+        make(known)
     assert str(caught.value) == (
-        "--intercept: nft's rules are refused: Error: Could not process rule: No such file or directory;"
-        f" {words.RULES}"
+        f"--intercept: the rules of nftables are refused: Invalid argument; {words.RULES}"
     )
-    with wanted("cart") as known, pytest.raises(MeshsimError, match=r"nft can't be run: .*reinstall"):
-        make(Wanted(known.hosts, known.names, str(tmp_path / "none")))
+
+
+@linux
+def test_who_may_not_change_a_network_is_refused_as_by_any_system_call() -> None:
+    def work() -> str:
+        if os.getuid() == 0:
+            os.setresuid(65534, 65534, 65534)
+        network.set_up()
+        return "changed"
+
+    assert in_child(work) == "PermissionError: [Errno 1] Operation not permitted"
 
 
 def test_what_is_refused_before_anything_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,23 +183,22 @@ def test_what_is_refused_before_anything_is_started(monkeypatch: pytest.MonkeyPa
         run_live(loads(SHOP + "}"), intercept=True)
     with pytest.raises(MeshsimError, match="envoy can't make sockets in a pod; leave out --proxy"):
         run_live(loads(SHOP + SIDECARS), intercept=True, proxy="envoy")
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(words, "SYSTEM_FOLDERS", "/nowhere")
-    with pytest.raises(MeshsimError, match="install the package nftables"):
-        run_live(loads(SHOP + SIDECARS), intercept=True)
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(MeshsimError, match="needs the namespaces of Linux"):
         run_live(loads(SHOP + SIDECARS), intercept=True)
 
 
-@linux
+@able
 def test_a_mesh_that_can_have_no_pods_starts_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    nft = tmp_path / "nft"
-    nft.write_text("#!/bin/sh\nexit 3\n")
-    nft.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with pytest.raises(MeshsimError, match=r"^--intercept: "):
+    def work() -> str:
+        namespaces.unshare(namespaces.NEW_USER)
+        Path("/proc/sys/user/max_net_namespaces").write_text("0")
         run_live(loads(SHOP + SIDECARS), intercept=True)
+        return "run"
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    said = in_child(work)
+    assert said.startswith("MeshsimError: --intercept: this system makes no namespaces for this user"), said
     assert not list(tmp_path.glob("meshsim-*"))
     assert pods.NETWORK_FD == 3

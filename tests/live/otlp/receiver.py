@@ -34,7 +34,7 @@ class Seen:
 
 @dataclass
 class Receiver:
-    """Serves on a port of the system's choice while it is entered.
+    """Serves while it is entered, on a port of the system's choice unless it is given one.
 
     `answers` are (status, headers) of the first requests, which take nothing; then all is taken. `delay` is
     how long each answer takes, s; of each batch `reject` spans are said to be rejected.
@@ -44,6 +44,7 @@ class Receiver:
     delay: float = 0.0
     reject: int = 0
     body: bytes | None = None
+    port: int = 0
     spans: list[Seen] = field(default_factory=list)
     requests: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -61,7 +62,7 @@ class Receiver:
                 pass
 
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -74,7 +75,7 @@ class Receiver:
         self._server.server_close()
 
     def serve(self, request: BaseHTTPRequestHandler) -> None:
-        data = request.rfile.read(int(request.headers["content-length"]))
+        data = body_of(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         time.sleep(self.delay)
         with self._lock:
@@ -99,6 +100,18 @@ class Receiver:
             answer.partial_success.rejected_spans = self.reject
             answer.partial_success.error_message = "too old"
         return answer.SerializeToString() if self.body is None else self.body
+
+
+def body_of(request: BaseHTTPRequestHandler) -> bytes:
+    """All of it, whether its length is told before or chunk by chunk."""
+    if "content-length" in request.headers:
+        return request.rfile.read(int(request.headers["content-length"]))
+    chunks = []
+    while size := int(request.rfile.readline(), 16):
+        chunks.append(request.rfile.read(size))
+        request.rfile.readline()
+    request.rfile.readline()
+    return b"".join(chunks)
 
 
 def unpack(message: ExportTraceServiceRequest) -> list[Seen]:

@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 import meshsim
-from meshsim.errors import MeshsimError
+from meshsim.interop.otlp import sender
 from meshsim.lab.live import run_live
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver, shapes, wrong_trees
-
-TEXT = """
-name: shop
-duration: 3s
-services:
-  front:
-    replicas: 2
-    workers: 8
-    time: 1ms
-    endpoints: {page: {path: /page}, buy: {method: POST, path: /buy, script: [{call: cart/add, repeat: 2}]}}
-    script: [{call: cart}]
-  cart:
-    replicas: 2
-    workers: 20
-    time: {exponential: 2ms}
-    errors: 20%
-    endpoints: {add: {method: POST, path: /add, time: {exponential: 3ms}}}
-policies: {cart: {retries: {attempts: 2, on: [5xx]}, balance: round_robin}}
-load: [{to: front, rate: 40/s, endpoints: {page: 50, buy: 50}}]
-tracing: {sampling: 100%}
-"""
+from tests.live.otlp.shop import LIVE, TEXT
+from tests.live.otlp.test_sender import closed_port
 
 
 def test_a_live_run_has_the_traces_of_the_simulation(tmp_path: Path) -> None:
-    scenario = loads(TEXT)
+    scenario = loads(TEXT, overrides=LIVE)
     with Receiver() as receiver:
         began = time.time_ns()
         run = run_live(scenario, otlp=receiver.url, out=tmp_path)
@@ -67,7 +50,7 @@ def test_a_live_export_has_what_was_sent(tmp_path: Path) -> None:
     from meshsim.lab.traces import export_otlp
 
     with Receiver() as receiver:
-        run_live(loads(TEXT, overrides=["duration=1s"]), otlp=receiver.url, out=tmp_path)
+        run_live(loads(TEXT, overrides=[*LIVE, "duration=1s"]), otlp=receiver.url, out=tmp_path)
         first = {(span.trace, span.id, span.start) for span in receiver.spans}
         receiver.spans.clear()
         export_otlp(tmp_path, to=receiver.url)
@@ -75,19 +58,47 @@ def test_a_live_export_has_what_was_sent(tmp_path: Path) -> None:
     assert first == again
 
 
-def test_a_receiver_that_is_down_costs_requests_nothing_and_is_told() -> None:
-    scenario = loads(TEXT, overrides=["duration=1s"])
-    run = run_live(scenario, otlp="http://127.0.0.1:9")
-    assert run.summary["requests"]["unfinished"] == 0
+BAD = {
+    "slow": (Receiver(delay=1.0), "the run was over before the receiver took them"),
+    "overloaded": (Receiver(answers=[(429, {})] * 1000), "the receiver answered 429"),
+    "asks for a pause": (Receiver(answers=[(429, {"retry-after": "30"})] * 9), "the receiver answered 429"),
+}
+
+
+@pytest.mark.parametrize("kind", [*BAD, "down"])
+def test_a_bad_receiver_costs_requests_nothing_and_is_told(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "CLOSING", 0.5)
+    monkeypatch.setattr(sender, "QUEUE_SPANS", 200)
+    scenario = loads(TEXT, overrides=[*LIVE, "duration=2s"])
+    receiver, why = BAD.get(kind, (nullcontext(), "the receiver could not be reached: Connection refused"))
+    with receiver:
+        run = run_live(scenario, otlp=getattr(receiver, "url", f"http://127.0.0.1:{closed_port()}"))
+    assert run.summary["requests"] == pytest.approx(meshsim.run(scenario).summary["requests"])
     sent = run.summary["traces"]
-    assert sent["sent"] == 0
-    assert sent["dropped"] == len(run.spans)
-    assert any("did not reach" in note for note in run.summary["notes"])
+    assert sent["sent"] + sent["dropped"] == len(run.spans) > 400
+    assert {why, "the receiver is too slow, and the queue was full"} <= set(sent["problems"])
+    assert sum(sent["problems"].values()) == sent["dropped"]
+    assert any(
+        f"Of {len(run.spans):,} spans, {sent['dropped']:,} did not reach" in note
+        for note in run.summary["notes"]
+    )
 
 
-def test_envoys_spans_are_refused_by_name() -> None:
-    with pytest.raises(MeshsimError, match="an Envoy's spans are not collected; use --proxy meshsim"):
-        run_live(loads(TEXT), proxy="envoy", otlp="http://127.0.0.1:4318")
+def test_a_receiver_that_comes_later_gets_all() -> None:
+    port = closed_port()
+    receiver = Receiver(port=port)
+    late = threading.Timer(2.0, receiver.__enter__)  # some time after the first spans
+    run = run_live(
+        loads(TEXT, overrides=[*LIVE, "duration=2s"]),
+        otlp=f"http://127.0.0.1:{port}",
+        ready=lambda _: late.start(),
+    )
+    receiver.__exit__()
+    assert run.summary["traces"]["retries"] > 0
+    assert wrong_trees(receiver.spans) == []
+    assert {span.id for span in receiver.spans} == set(run.spans["span_id"])
 
 
 PROGRAM = """

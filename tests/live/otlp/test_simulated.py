@@ -16,29 +16,7 @@ from meshsim.errors import MeshsimError
 from meshsim.lab.traces import export_otlp
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver, shapes, unpack, wrong_trees
-
-TEXT = """
-name: shop
-duration: 20s
-drain: 10s
-services:
-  front:
-    replicas: 2
-    workers: 8
-    time: 1ms
-    endpoints: {page: {path: /page}, buy: {method: POST, path: /buy, script: [{call: cart/add, repeat: 2}]}}
-    script: [{call: cart}]
-  cart:
-    replicas: 2
-    workers: 2
-    time: {exponential: 4ms}
-    errors: 20%
-    endpoints: {add: {method: POST, path: /add, time: {exponential: 8ms}}}
-policies:
-  cart: {timeout: 60ms, retries: {attempts: 2, on: [5xx], per_try_timeout: 20ms}}
-load: [{to: front, rate: 60/s, endpoints: {page: 50, buy: 50}}]
-tracing: {sampling: 100%}
-"""
+from tests.live.otlp.shop import TEXT
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +112,12 @@ def test_what_can_not_be_sent_is_refused_before_the_run(scenario, tmp_path: Path
         meshsim.run(scenario, otlp="127.0.0.1:4318")
     with pytest.raises(MeshsimError, match="no form 'xml' of OTLP; choose protobuf or json"):
         export_otlp(tmp_path, form="xml")
-    with pytest.raises(MeshsimError, match="holds no spans of a run"):
+    with pytest.raises(
+        MeshsimError, match=r"^can't read .*summary\.json: No such file or directory; give the folder"
+    ):
+        export_otlp(tmp_path)
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(MeshsimError, match=r"^can't read .*spans\.parquet: "):
         export_otlp(tmp_path)
     meshsim.run(scenario, out=tmp_path, overrides=["duration=1s", "tracing.sampling=0%"])
     with pytest.raises(
@@ -156,6 +139,9 @@ def test_the_verbs(scenario, tmp_path: Path) -> None:
     assert any("did not reach" in note for note in numbers["notes"])
     assert sent.exit_code == 1
     assert json.loads(sent.stdout)["traces"]["problems"] == numbers["traces"]["problems"]
+    for useless in ("--out", "--form"):
+        refused = shell.invoke(app, ["export", "otlp", "out", "--to", receiver.url, useless, "json"])
+        assert (refused.exit_code, "leave out --out and --form" in refused.stderr) == (2, True)
     written = shell.invoke(app, ["export", "otlp", str(tmp_path / "out")])
     assert written.exit_code == 0
     assert "traces-0000.otlp.pb" in written.stdout

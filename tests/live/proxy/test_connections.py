@@ -229,5 +229,7 @@ async def test_an_end_behind_an_answer_that_is_on_its_way() -> None:
     closing = Upstream(lambda request, writer: hangs_up(request, writer, 0.0))
     async with proxied(closing, links=link(latency="30ms"), policy={"connection": {}}) as rig:
         client = await rig.client()
-        assert [(await client.ask()).status for _ in range(3)] == [200, 200, 200]
+        for _ in range(3):
+            assert (await client.ask()).status == 200
+            await asyncio.sleep(0.02)  # the end is a moment behind the answer, longer on a busy machine
         assert rig.upstream.accepted == 3

@@ -27,7 +27,7 @@ GATEWAY = {
 }
 OURS = Context(0xFF, 1.25, True, False, 3)
 FIRST = derive(OURS.key, 1)  # the second try's key
-TRACE = Trace(5, FIRST, False)
+TRACE = Trace(0, 5, FIRST, False)
 
 
 def sent_by_a_sidecar(context: Context = OURS) -> dict[str, str]:
@@ -82,7 +82,7 @@ async def test_each_call_of_a_program_has_the_key_of_its_step(forwards: Callable
         assert (context.start, context.extra, context.priority) == (1.25, True, 3)
         trace = parse_trace(call.get("traceparent") or b"")
         assert trace is not None
-        assert (trace.trace, trace.parent) == (5, attempt_key(context, b"1")[0])
+        assert (trace.root, trace.parent) == (5, attempt_key(context, b"1")[0])
 
 
 @live
@@ -130,7 +130,7 @@ async def test_an_outsider_decides_nothing(id: str, listener: str) -> None:
 
 
 def serving(table: Pairing, key: int, trace: str = "a", request_id: bytes = b"r") -> pairing.Serving:
-    found = pairing.Serving(key, 0, OURS, trace, 1, request_id, "")
+    found = pairing.Serving(key, 0, OURS, trace, 0, 1, request_id, "")
     table.begin(found)
     return found
 
@@ -139,19 +139,19 @@ def test_a_program_goes_on_with_what_its_caller_has_given_up() -> None:
     table = Pairing()
     one = serving(table, 1)
     table.end(one, answered=False)
-    assert table.find(Trace(9, server_span(1), False), "", b"") is one
-    assert table.find(Trace(9, 77, False), "a", b"") is one
+    assert table.find(Trace(0, 9, server_span(1), False), "", b"") is one
+    assert table.find(Trace(0, 9, 77, False), "a", b"") is one
     assert table.find(None, "", b"r") is one
 
 
 def test_of_two_attempts_of_one_trace_only_the_parent_tells_which() -> None:
     table = Pairing()
     one, two = serving(table, 1), serving(table, 2)
-    assert table.find(Trace(9, server_span(2), False), "a", b"r") is two
-    assert table.find(Trace(9, 77, False), "a", b"r") is None
+    assert table.find(Trace(0, 9, server_span(2), False), "a", b"r") is two
+    assert table.find(Trace(0, 9, 77, False), "a", b"r") is None
     table.end(two, answered=True)
-    assert table.find(Trace(9, 77, False), "a", b"r") is one
-    assert table.find(Trace(9, server_span(2), False), "a", b"r") is two  # work after the answer
+    assert table.find(Trace(0, 9, 77, False), "a", b"r") is one
+    assert table.find(Trace(0, 9, server_span(2), False), "a", b"r") is two  # work after the answer
 
 
 def test_what_is_over_is_forgotten_in_time() -> None:
@@ -218,6 +218,14 @@ def test_every_start_is_read_as_it_was_config(start: float) -> None:
 )
 def test_a_traceparent_is_what_the_standard_says(value: bytes) -> None:
     assert parse_trace(value) is None
+
+
+@pytest.mark.parametrize("trace", ["f" * 32, "f" * 16 + "0" * 16, "0" * 15 + "1" + "8" + "0" * 15])
+def test_a_trace_id_is_kept_to_the_last_bit(trace: str) -> None:
+    value = f"00-{trace}-{'f' * 16}-01".encode()
+    found = parse_trace(value)
+    assert found is not None
+    assert found.header() == value
 
 
 @pytest.mark.parametrize("count", [b"+2", b" 2", b"2_0", b"\xd9\xa2", b"2" * 16, b"-2", b"0", b""])

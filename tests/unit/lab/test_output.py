@@ -172,3 +172,44 @@ def test_a_sweep_made_again_in_another_form_leaves_none_of_the_first(tmp_path) -
     assert names(tmp_path) == {"sweep.parquet", "sweep.csv", "sweep.svg"}
     assert sweep().computed == 0
     assert names(tmp_path) == {"sweep.parquet", "sweep.png"}
+
+
+# ---- metrics over time ------------------------------------------------------------------------------
+
+
+def test_metrics_over_time_are_saved_if_asked_for_and_else_removed(run, tmp_path) -> None:
+    run.save(tmp_path, metrics_every="500ms")
+    text = (tmp_path / "metrics.om").read_text()
+    assert text.endswith("# EOF\n")
+    samples = [line for line in text.splitlines() if line.startswith("pilot_xds_pushes ")]
+    assert len(samples) == 1 + np.ceil(run.records[0].end / 0.5)
+    run.save(tmp_path)
+    assert not (tmp_path / "metrics.om").exists()
+
+
+@pytest.mark.parametrize(
+    ("every", "why"),
+    [("1", "valid duration"), ("1ms", "choose 10ms or more"), (-1.0, "10ms or more"), (True, "10ms")],
+)
+def test_times_that_can_not_be_used_are_refused(run, tmp_path, every, why) -> None:
+    with pytest.raises(MeshsimError, match=f"metrics_every: .*{why}"):
+        run.save(tmp_path, metrics_every=every)
+
+
+def test_metrics_over_time_are_of_one_run_that_keeps_rows(tmp_path) -> None:
+    scenario, out = ms.loads(TEXT), tmp_path / "out"
+    with pytest.raises(MeshsimError, match="keeps histograms has no metrics over time; add --keep records"):
+        ms.run(scenario, keep="histograms", out=out, metrics_every="1s")
+    assert not out.exists()
+    file = tmp_path / "a.yaml"
+    file.write_text(TEXT)
+    shell = CliRunner()
+    refused = shell.invoke(
+        app, ["run", str(file), "--keep", "histograms", "--out", str(out), "--metrics-every", "1s"]
+    )
+    assert (refused.exit_code, out.exists()) == (2, False)
+    assert (
+        "--metrics-every: of files" in shell.invoke(app, ["run", str(file), "--metrics-every", "1s"]).stderr
+    )
+    with pytest.raises(TypeError, match="metrics_every"):
+        ms.sweep(scenario, {"load[0].rate": ["1/s", "2/s"]}, out=out, metrics_every="1s")

@@ -62,6 +62,11 @@ def test_a_control_planes_page_is_enough_unless_each_is_wanted(tmp_path: Path) -
     assert len(targets(configuration(source, each_proxy=True))) == 2
 
 
+def test_a_url_says_nothing_of_each_proxy() -> None:
+    with pytest.raises(MeshsimError, match="give the first line of meshsim live --json"):
+        configuration("http://127.0.0.1:15014", each_proxy=True)
+
+
 @pytest.mark.parametrize("source", [*BAD, "nothing.json"])
 def test_what_is_neither_is_refused_with_a_remedy(source: str, tmp_path: Path) -> None:
     file = tmp_path / "file.json"

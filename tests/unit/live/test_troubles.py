@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -74,3 +76,13 @@ def test_an_error_that_nobody_catches_is_one(capsys: pytest.CaptureFixture[str])
 def test_they_are_told_by_process() -> None:
     found = LiveConditions(None, None, {}, None, {"the proxy of cart/0": {"the disk is full": 1200}})
     assert told(found) == ["Not the scenario's doing, in the proxy of cart/0, 1,200 times: the disk is full."]
+
+
+def test_a_log_that_takes_nothing_is_no_error_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    trouble("the disk is full")
+    assert troubles == {"the disk is full": 1}

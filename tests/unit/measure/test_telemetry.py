@@ -16,7 +16,7 @@ from prometheus_client.samples import Sample
 from meshsim.lab.run import run
 from meshsim.measure.grid import Floats
 from meshsim.measure.records import Records
-from meshsim.measure.telemetry import metrics_page
+from meshsim.measure.telemetry import PROXYS_OWN, metrics_document, metrics_page
 from meshsim.scenario.model import Scenario
 
 POLICY = {
@@ -107,6 +107,19 @@ def test_at_the_destination_each_try_is_counted_by_version_and_caller() -> None:
     }, "old has no sidecar to report"  # fmt: skip
 
 
+def test_the_source_knows_which_version_has_answered() -> None:
+    edge, rows = records().edges.index(("frontend", "cart")), records().calls
+    expected = Counter(
+        (version if version and not PROXYS_OWN & set(flag.split(",")) else "unknown", flag or "-")
+        for of, version, flag, end in zip(rows.edge, rows.version, rows.flag, rows.end, strict=True)
+        if of == edge and not np.isnan(end)
+    )
+    labels = {"reporter": "source", "destination_workload": "cart"}
+    by = "destination_version", "response_flags"
+    assert summed(page(), "istio_requests_total", *by, **labels) == expected
+    assert {version for version, _ in expected} == {"v1", "v2", "unknown"}
+
+
 def test_what_a_pod_that_is_gone_refuses_nobody_counts_there() -> None:
     plain = run(Scenario.model_validate({**MESH, "mesh": {"dataplane": "sidecar"}}))
     record, text = plain.records[0], metrics_page(plain.records[0], plain.scenario)
@@ -147,8 +160,8 @@ def test_histograms_say_the_same_as_rows() -> None:
     """With the same codes, flags and versions; how long it took is known of all codes together."""
     kept = page("histograms")
     for reporter in ("source", "destination"):
-        by = ["destination_workload", "response_code", "response_flags"]
-        by += ["source_workload"] if reporter == "source" else ["destination_version"]
+        by = ["destination_workload", "destination_version", "response_code", "response_flags"]
+        by += ["source_workload"] if reporter == "source" else []
         one, two = (summed(text, "istio_requests_total", *by, reporter=reporter) for text in (page(), kept))
         assert one == two
     name = "istio_request_duration_milliseconds"
@@ -164,6 +177,52 @@ def test_histograms_say_the_same_as_rows() -> None:
         ]
         assert found[0] == found[1]
         assert found[0]
+
+
+def named(sample: Sample) -> Key:
+    name = sample.name.removesuffix("_total")  # which the parser adds to counters that lack it
+    return name, *(f"{label}={value}" for label, value in sorted(sample.labels.items()))
+
+
+def over_time() -> dict[Key, dict[float, float]]:
+    """The values of each series of the run each 2 s, by when.
+
+    NOTE: prometheus_client drops all but the first of a histogram's samples when it reads OpenMetrics.
+    """
+    text = b"".join(metrics_document(records(), Scenario.model_validate(MESH), 2.0, 1000.0)).decode()
+    assert text.endswith("\n# EOF\n")
+    found: dict[Key, dict[float, float]] = defaultdict(dict)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            assert isinstance(sample.timestamp, float)
+            at = 1000.0 * sample.timestamp  # the parser takes it for ms
+            assert at - 1000.0 not in found[named(sample)]
+            found[named(sample)][at - 1000.0] = sample.value
+    return found
+
+
+def test_over_time_counters_begin_at_0_and_end_as_on_the_page() -> None:
+    found = over_time()
+    last = 2.0 * np.ceil(records().end / 2.0)
+    assert all(list(each) == list(np.arange(0.0, last + 1.0, 2.0)) for each in found.values())
+    assert all(each[0.0] == 0.0 for each in found.values())
+    assert all(sorted(each.values()) == list(each.values()) for each in found.values())
+    on_page = {
+        named(sample): sample.value
+        for family in text_string_to_metric_families(page().decode())
+        for sample in family.samples
+    }
+    assert {key: each[last] for key, each in found.items()} == pytest.approx(on_page)
+
+
+def test_over_time_a_call_counts_from_when_it_ended() -> None:
+    rows, edge = records().calls, records().edges.index(("frontend", "cart"))
+    sums: dict[float, float] = defaultdict(float)
+    for (name, *labels), each in over_time().items():
+        if name == "istio_requests" and {"reporter=source", "destination_app=cart"} <= set(labels):
+            for at, value in each.items():
+                sums[at] += value
+    assert sums[10.0] == ((rows.edge == edge) & (rows.end <= 10.0)).sum() > 0
 
 
 def test_of_a_run_without_requests_there_is_a_page() -> None:

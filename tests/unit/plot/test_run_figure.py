@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from meshsim.lab.run import DRAWN_REQUESTS
@@ -11,7 +12,7 @@ from meshsim.measure.disturbance import LiveConditions
 from meshsim.measure.series import series
 from meshsim.measure.summary import summarise
 from meshsim.plot import run_figure
-from meshsim.plot.marks import describe
+from meshsim.plot.marks import describe, mark_events, mark_pushes
 from meshsim.plot.run import _alone
 from meshsim.plot.style import LINES, SIZE, _apart
 from meshsim.scenario.model import Event
@@ -151,10 +152,39 @@ def test_names_move_apart_and_stay_inside() -> None:
         ),
         ({"at": "1s", "service": "cart", "errors": "50%"}, "cart 50 % errors"),
         ({"at": "1s", "set": {"policies.cart.split": {"v1": 1}}}, "set cart.split"),
+        ({"at": "1s", "service": "cart", "restart": {}}, "cart restart"),
+        ({"at": "1s", "service": "cart", "version": "v2", "replicas": 1}, "cart v2 to 1 replica"),
+        ({"at": "1s", "component": "ca", "rotate_root": True}, "ca new root"),
+        ({"at": "1s", "component": "control_plane", "down": True}, "control plane down"),
     ],
 )
 def test_events_in_words(event, words) -> None:
     assert describe(Event.model_validate(event)) == words
+
+
+@pytest.mark.parametrize(
+    ("event", "shaded"),
+    [
+        ({"service": "cart", "down": True}, True),
+        ({"component": "control_plane", "down": True}, True),
+        ({"service": "cart", "restart": {}}, False),
+        ({"service": "cart", "replicas": 3}, False),
+        ({"component": "ca", "rotate_root": True}, False),
+        ({"set": {"policies.cart.split": {"v1": 1}}}, False),
+    ],
+)
+def test_what_lasts_is_shaded_and_what_stays_has_a_line(event, shaded) -> None:
+    axes = Figure().subplots()
+    mark_events([axes], [Event.model_validate({"at": "1s", **event})], 9.0)
+    assert (len(axes.patches), len(axes.lines)) == ((1, 0) if shaded else (0, 1))
+
+
+def test_pushes_have_lines_where_they_are_few() -> None:
+    axes = Figure().subplots()
+    assert mark_pushes([axes], [2.0, 3.0]) == [("pushes", 2.0)]
+    assert mark_pushes([axes], [2.0]) == [("push", 2.0)]
+    assert mark_pushes([axes], []) == mark_pushes([axes], [1.0] * 100) == []
+    assert len(axes.lines) == 3
 
 
 def test_a_piece_of_a_bin_is_not_drawn(make_scenario, make_records) -> None:

@@ -284,3 +284,18 @@ def test_who_has_no_sidecar_is_told_that_a_strict_service_refuses_it(mtls, event
     found = [each for each in advise(scenario) if "refuses its calls" in each]
     assert len(found) == (since is not None)
     assert all(f"services.old.sidecar: false: cart takes mTLS alone{since} and" in each for each in found)
+
+
+ROLLED = """
+mesh: {push_delay: {uniform: {low: 100ms, high: 900ms}}, control_plane: {debounce: 100ms, time: 5ms}}
+events: [{at: 1s, service: b, restart: {}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("drain", "told"),
+    [("650ms", True), ("900ms", True), ("1005ms", False)],  # callers know after 205 to 1005 ms
+)
+def test_a_drain_is_too_short_where_a_hundredth_of_the_callers_does_not_know(drain: str, told: bool) -> None:
+    notes = advise(loads(BASE + ROLLED, overrides=[f"services.b.drain={drain}"]))
+    assert [note.startswith(f"services.b.drain, {drain}, is too short") for note in notes] == [True] * told

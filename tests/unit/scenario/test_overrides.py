@@ -139,3 +139,13 @@ def test_what_is_no_text_is_told_too(whole):
 
 def test_a_lone_text_is_one_override(whole):
     assert loads(whole, overrides="seed=3").seed == 3
+
+
+def test_a_service_with_a_mistake_in_its_name_is_not_made(whole):
+    (problem,) = problems(whole, ["services.frontent.drain=2s"])
+    assert str(problem) == "--set: services.frontent: no service 'frontent' (did you mean frontend?)"
+
+
+def test_a_service_that_somebody_calls_may_be_added(whole):
+    for caller in ("load[0].to=new", "services.cart.script=[{call: new}]"):
+        assert "new" in loads(whole, overrides=["services.new.time=1ms", caller]).services

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
+from rich.live import Live
 
-from meshsim.lab.show.watch import SPAN, Window
+from meshsim.lab.show.watch import SPAN, Dashboard, Window, headline
 from meshsim.live.proxy.route import Passed
 from meshsim.live.stats import EdgeCounts
 
@@ -52,3 +56,22 @@ def test_a_percentile_takes_enough_calls() -> None:
     assert window.rows()[0][4] == "-"
     window.add(3.0, counts(220, 220))
     assert window.rows()[0][4] != "-"
+
+
+def test_the_headline_says_where_the_control_plane_is() -> None:
+    mesh = SimpleNamespace(
+        scenario=SimpleNamespace(name="shop", duration=20.0), now=12.0, options=SimpleNamespace(load=True),
+        control=SimpleNamespace(url="http://127.0.0.1:7"),
+    )  # fmt: skip
+    assert headline(mesh) == (
+        "[bold]shop[/] 12 s of 20 s; control plane: http://127.0.0.1:7; Ctrl-C ends it early"
+    )
+
+
+def test_what_is_being_done_is_off_the_screen_before_other_words_are_printed() -> None:
+    screen = io.StringIO()
+    with Live(console=Console(file=screen, force_terminal=True), auto_refresh=False) as live:
+        shown = Dashboard(live)
+        shown.say("connecting them")
+        shown.clear()
+        assert screen.getvalue().endswith("\r\x1b[2K")  # back to the line's start, and the line erased

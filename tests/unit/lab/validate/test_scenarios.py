@@ -20,6 +20,7 @@ SHOWN = {
     "certificate-expiry": ("edges.client -> backend.connections.untrusted", 300),
     "chain": ("attempts.total", 4000),
     "circuit-breaker": ("failures.UO", 150),
+    "config-race": ("edges.web -> cart.flags.NC", 100),
     "endpoints": ("edges.shop -> cart.endpoints.add.retries", 200),
     "fan-out": ("attempts.total", 4000),
     "handshake-storm": ("edges.client -> backend.connections.secured", 1000),

@@ -13,6 +13,7 @@ from meshsim.live.envoy.mesh import Envoys
 from meshsim.live.envoy.process import Envoy
 from meshsim.live.envoy.proxy import Proxy
 from meshsim.live.envoy.resources import documents
+from meshsim.live.options import Options
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
@@ -240,7 +241,7 @@ def test_a_timed_key_changes_what_happens_to_the_envoys(
     def seen(scenario: Scenario) -> list[tuple[str, str]]:
         """What happens to each Envoy, second by second."""
         happened.clear()
-        clock = Envoys(scenario, 7, "127.0.0.1", tmp_path)._clock
+        clock = Envoys(scenario, 7, Options(), tmp_path)._clock
         for second in range(10):
             clock.advance(second)
             happened.append(("second", str(second)))

