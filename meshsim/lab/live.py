@@ -113,7 +113,7 @@ def run_live(
             stop.give_up_if_pressed_twice()
     engine = "live" if proxy == "meshsim" else proxy
     merged = merge(chosen, chosen.seed, engine, parts, ending, mesh.topology.extra)
-    result = _result(chosen, merged, conditions(merged, mesh, busy), traces.report(), mesh)
+    result = _result(chosen, merged, conditions(merged, mesh, busy), traces.report(), mesh.control.orders)
     if out is not None:
         result.save(out, **options)
     return result
@@ -266,9 +266,8 @@ def troubles(found: LiveConditions) -> list[str]:
 
 
 def _result(
-    scenario: Scenario, merged: Merged, found: LiveConditions, sent: TraceExport | None, mesh: LiveMesh
+    scenario: Scenario, merged: Merged, found: LiveConditions, sent: TraceExport | None, orders: Sequence[str]
 ) -> LiveRun:
-    orders = mesh.control.orders
     programs = Topology(scenario).programs()
     notes = [*advise(scenario)]
     if orders:
