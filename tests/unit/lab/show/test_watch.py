@@ -61,7 +61,7 @@ def test_a_percentile_takes_enough_calls() -> None:
 def test_the_headline_says_where_the_control_plane_is() -> None:
     mesh = SimpleNamespace(
         scenario=SimpleNamespace(name="shop", duration=20.0), now=12.0, options=SimpleNamespace(load=True),
-        control=SimpleNamespace(url="http://127.0.0.1:7"),
+        control=SimpleNamespace(url="http://127.0.0.1:7", remark=""),
     )  # fmt: skip
     assert headline(mesh) == (
         "[bold]shop[/] 12 s of 20 s; control plane: http://127.0.0.1:7; Ctrl-C ends it early"
