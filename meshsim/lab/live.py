@@ -42,6 +42,8 @@ GLANCE = 0.5
 """Between two looks at the mesh, s."""
 LAG_SHARE, LAG_LEAST = 0.1, 0.005
 """A load generator that is later than this share of the mean latency, and so many s, is late."""
+ORDERS_SHOWN = 20
+"""So many orders from outside are in the note about them."""
 PROXIES = ("meshsim", "envoy")
 
 Watch = Callable[[LiveMesh], None]
@@ -111,7 +113,7 @@ def run_live(
             stop.give_up_if_pressed_twice()
     engine = "live" if proxy == "meshsim" else proxy
     merged = merge(chosen, chosen.seed, engine, parts, ending, mesh.topology.extra)
-    result = _result(chosen, merged, conditions(merged, mesh, busy), traces.report())
+    result = _result(chosen, merged, conditions(merged, mesh, busy), traces.report(), mesh.control.orders)
     if out is not None:
         result.save(out, **options)
     return result
@@ -263,9 +265,14 @@ def troubles(found: LiveConditions) -> list[str]:
     ]
 
 
-def _result(scenario: Scenario, merged: Merged, found: LiveConditions, sent: TraceExport | None) -> LiveRun:
+def _result(
+    scenario: Scenario, merged: Merged, found: LiveConditions, sent: TraceExport | None, orders: Sequence[str]
+) -> LiveRun:
     programs = Topology(scenario).programs()
     notes = [*advise(scenario)]
+    if orders:
+        more = f"; and {len(orders) - ORDERS_SHOWN} more" if len(orders) > ORDERS_SHOWN else ""
+        notes.append(f"Changed from outside while it ran: {'; '.join(orders[:ORDERS_SHOWN])}{more}.")
     if programs:
         notes.append(f"{', '.join(programs)}: workers and queue of a program can't be observed.")
     numbers = summarise([merged.records], scenario, notes=notes)

@@ -236,6 +236,8 @@ class ControlPlane(Role):
         if version is not None and version not in versions:
             known = "it has no versions" if versions == [""] else suggestion(str(version), versions)
             raise MeshsimError(f"{service} has no version {version!r}; {known}")
+        of = f"{service}/{version}" if version else service
+        self.journal.add({"scale": of, "replicas": wanted, "at": self.clock.now()})
         self._scalings += 1
         self.scaling[self._scalings] = order
         order.waits = f"{service} has not got {wanted} replicas that are ready"
