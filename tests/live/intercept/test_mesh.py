@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from meshsim import run
+from meshsim.lab import steer
 from meshsim.lab.live import run_live
 from meshsim.live.launch import LiveMesh, Options
 from meshsim.live.stats import by_edge
@@ -136,6 +138,36 @@ def test_replicas_that_come_later_are_in_pods_of_their_own() -> None:
     assert len(set(networks.values())) == 5
     assert result.summary["requests"]["failed"] == 0
     assert all(each["busy_mean"] > 0.0 for each in result.summary["services"]["cart"]["replicas"])
+
+
+def test_replicas_that_are_ordered_come_and_go_with_their_namespaces_and_no_request_fails() -> None:
+    text = SECURE.replace("errors: 20%", "errors: 0%").replace("duration: 3s", "name: ordered\nduration: 8s")
+    found: dict[str, str] = {}
+    left: list[bool] = []
+
+    def order(mesh: LiveMesh) -> None:
+        url = mesh.control.url
+        steer.scale_live("cart", 3, mesh=url)
+        steer.set_live({"policies.prices.timeout": "900ms"}, mesh=url)
+        inside = mesh.pods.inside(mesh.keeper.processes)
+        found.update({each: namespace(inside[each], "net") for each in ("cart/0", "cart/1", "cart/2")})
+        os.kill(mesh.control.pid, signal.SIGKILL)
+        steer.scale_live("cart", 1, mesh=url)
+        gone = {found["cart/1"], found["cart/2"]}
+        left.append(until(lambda: not gone & known_networks()) and found["cart/0"] in known_networks())
+
+    ordering: list[threading.Thread] = []
+
+    def ready(mesh: LiveMesh) -> None:
+        ordering.append(threading.Thread(target=order, args=(mesh,)))
+        ordering[0].start()
+
+    result = run_live(loads(text), intercept=True, ready=ready)
+    ordering[0].join(20.0)
+    assert len(set(found.values())) == 3
+    assert left == [True], "those of who has gone are gone, and no other"
+    assert result.summary["requests"]["failed"] == 0
+    assert found["cart/0"] not in known_networks()
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")

@@ -14,7 +14,7 @@ HOST = "127.0.0.1"
 END = b"\r\n\r\n"
 
 
-async def settle(true: Callable[[], bool], what: str, patience: float = 3.0) -> None:
+async def settle(true: Callable[[], bool], what: str, patience: float = 20.0) -> None:
     """Waits until something holds."""
     until = time.monotonic() + patience
     while not true():
