@@ -113,8 +113,7 @@ def run_live(
             stop.give_up_if_pressed_twice()
     engine = "live" if proxy == "meshsim" else proxy
     merged = merge(chosen, chosen.seed, engine, parts, ending, mesh.topology.extra)
-    found = conditions(merged, mesh, busy)
-    result = _result(chosen, merged, found, traces.report(), mesh.control.orders)
+    result = _result(chosen, merged, conditions(merged, mesh, busy), traces.report(), mesh.control.orders)
     if out is not None:
         result.save(out, **options)
     return result
