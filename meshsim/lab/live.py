@@ -18,6 +18,7 @@ from meshsim.lab.output import RunOutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
 from meshsim.lab.show.sheets import count, share, time
 from meshsim.lab.traces import LiveTraces, traces_to, with_traces
+from meshsim.live import folders
 from meshsim.live.child import ROLES
 from meshsim.live.intercept.lacking import refuse_interception
 from meshsim.live.launch import LiveMesh
@@ -41,6 +42,8 @@ GLANCE = 0.5
 """Between two looks at the mesh, s."""
 LAG_SHARE, LAG_LEAST = 0.1, 0.005
 """A load generator that is later than this share of the mean latency, and so many s, is late."""
+ORDERS_SHOWN = 20
+"""So many orders from outside are in the note about them."""
 PROXIES = ("meshsim", "envoy")
 
 Watch = Callable[[LiveMesh], None]
@@ -99,7 +102,8 @@ def run_live(
     traces = traces_to(otlp, chosen, proxy)
     asked = options_of(chosen, proxy, host, access_log, roles, traces, intercept=intercept)
     with orderly(), traces, LiveMesh(chosen, chosen.seed, asked, progress) as mesh:
-        mesh.launch()
+        with folders.room(mesh.keeper.folder):
+            mesh.launch()
         with interruptible(interrupted, terminate=True) as stop:
             began = Usage.now()
             _begin(mesh, traces, ready)
@@ -109,7 +113,7 @@ def run_live(
             stop.give_up_if_pressed_twice()
     engine = "live" if proxy == "meshsim" else proxy
     merged = merge(chosen, chosen.seed, engine, parts, ending, mesh.topology.extra)
-    result = _result(chosen, merged, conditions(merged, mesh, busy), traces.report())
+    result = _result(chosen, merged, conditions(merged, mesh, busy), traces.report(), mesh.control.orders)
     if out is not None:
         result.save(out, **options)
     return result
@@ -140,7 +144,8 @@ def serve_live(
     traces = traces_to(otlp, chosen, proxy)
     options = options_of(chosen, proxy, host, access_log, roles, traces, load=False, intercept=intercept)
     with orderly(), traces, LiveMesh(chosen, chosen.seed, options, progress) as mesh:
-        mesh.launch()
+        with folders.room(mesh.keeper.folder):
+            mesh.launch()
         with interruptible(terminate=True) as stop:
             _begin(mesh, traces, ready)
             while not stop.pressed:
@@ -153,7 +158,8 @@ def serve_live(
 
 def _begin(mesh: LiveMesh, traces: LiveTraces, ready: Watch | None) -> None:
     """Scenario time begins, and whoever wants to know hears of it."""
-    mesh.start()
+    with folders.room(mesh.keeper.folder):
+        mesh.start()
     traces.follow(mesh)
     if ready is not None:
         ready(mesh)
@@ -259,9 +265,14 @@ def troubles(found: LiveConditions) -> list[str]:
     ]
 
 
-def _result(scenario: Scenario, merged: Merged, found: LiveConditions, sent: TraceExport | None) -> LiveRun:
+def _result(
+    scenario: Scenario, merged: Merged, found: LiveConditions, sent: TraceExport | None, orders: Sequence[str]
+) -> LiveRun:
     programs = Topology(scenario).programs()
     notes = [*advise(scenario)]
+    if orders:
+        more = f"; and {len(orders) - ORDERS_SHOWN} more" if len(orders) > ORDERS_SHOWN else ""
+        notes.append(f"Changed from outside while it ran: {'; '.join(orders[:ORDERS_SHOWN])}{more}.")
     if programs:
         notes.append(f"{', '.join(programs)}: workers and queue of a program can't be observed.")
     numbers = summarise([merged.records], scenario, notes=notes)

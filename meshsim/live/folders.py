@@ -6,6 +6,8 @@ whoever gets the lock has found a folder that was left behind.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -13,8 +15,10 @@ import re
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from meshsim.errors import MeshsimError
 from meshsim.live import Message
 
 PREFIX = "meshsim-"
@@ -33,6 +37,20 @@ def new() -> tuple[Path, int]:
     fcntl.flock(lock, fcntl.LOCK_EX)
     (folder / ".lock").rename(folder / LOCK)  # nobody sees it before it is held
     return folder, lock
+
+
+@contextlib.contextmanager
+def room(folder: Path) -> Iterator[None]:
+    """Says what helps where there is no room for a mesh's files, in its folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise MeshsimError(
+            f"the mesh can't write its files to {folder.parent}: {error.strerror}; free some space, or"
+            " name another folder with TMPDIR"
+        ) from error
 
 
 def notes() -> list[Message]:

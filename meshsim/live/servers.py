@@ -83,8 +83,9 @@ class Listening:
             port = self._keeping.getsockname()[1]
         begin = self._serve if self.entrance is None else partial(self.entrance.protocol, self._serve)
         self.server = await loop.create_server(
-            lambda: cast(asyncio.Protocol, begin()), host, port, backlog=BACKLOG, reuse_address=True
-        )
+            lambda: cast(asyncio.Protocol, begin()), host, port, backlog=BACKLOG, reuse_address=True,
+            reuse_port=True,
+        )  # fmt: skip
         self.port = self.server.sockets[0].getsockname()[1]
         return self.port
 
@@ -131,9 +132,12 @@ class Listening:
 
 
 def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
-    """A socket that does nothing but be bound; an `OSError` names the address."""
+    """A socket that does nothing but be bound; an `OSError` names the address.
+
+    NOTE: while nobody listens, SO_REUSEADDR would let anybody have the port; SO_REUSEPORT only this user.
+    """
     found = socket.socket(family)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         found.bind(address)
     except OSError as error:

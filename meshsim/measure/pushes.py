@@ -52,8 +52,8 @@ class PushesSummary(Result):
     each: list[PushSummary]
 
 
-def pushes(found: Sequence[Push]) -> PushesSummary | None:
-    """The summary of a run's pushes; None without any."""
+def pushes(found: Sequence[Push], end: float) -> PushesSummary | None:
+    """The summary of the pushes of a run that ended at a time, s; None without any."""
     if not found:
         return None
     lasted = np.concatenate([np.array(push.arrivals) - push.changed for push in found])
@@ -62,7 +62,7 @@ def pushes(found: Sequence[Push]) -> PushesSummary | None:
         nacked=sum(push.nacked for push in found),
         convergence_mean=float(lasted.mean()) if len(lasted) else None,
         convergence_max=float(lasted.max()) if len(lasted) else None,
-        disagreed=_disagreed(found),
+        disagreed=_disagreed(found, end),
         each=[_one(push) for push in found[:SHOWN]],
     )
 
@@ -74,11 +74,12 @@ def _one(push: Push) -> PushSummary:
     )
 
 
-def _disagreed(found: Sequence[Push]) -> float:
-    """How long there was a push that some had, and some had not."""
+def _disagreed(found: Sequence[Push], end: float) -> float:
+    """How long there was a push that some had, and some had not: those that never got it, to the end."""
     total, until = 0.0, 0.0
     for push in sorted((push for push in found if push.arrivals), key=lambda push: min(push.arrivals)):
-        first, last = max(until, min(push.arrivals)), max(push.arrivals)
+        lacking = len(push.arrivals) < push.proxies
+        first, last = max(until, min(push.arrivals)), end if lacking else max(push.arrivals)
         total += max(0.0, last - first)
         until = max(until, last)
     return total

@@ -156,7 +156,7 @@ def summarise(
         ci=_intervals(samples, scenario),
         notes=[*notes, *_notes(numbers.requests, records, window, scenario)],
         certificates=None if sample.certificates is None else CertificateSummary(**sample.certificates),
-        pushes=pushes(records[0].pushes),
+        pushes=pushes(records[0].pushes, records[0].end),
     )
 
 

@@ -190,7 +190,7 @@ def _legend(axes: Axes, lines: Sequence[Line]) -> None:
     marks = [
         Patch(facecolor=style.INK, label="call"),
         Patch(facecolor=style.BLUE, alpha=SENT, label="try"),
-        Patch(facecolor=style.BLUE, label="of it at the replica"),
+        Patch(facecolor=style.BLUE, label="its work at the replica"),
         *(
             Patch(facecolor=COLOURS[kind], hatch=HATCHES[kind], edgecolor="white", linewidth=0, label=kind)
             for kind in kinds

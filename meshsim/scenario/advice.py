@@ -17,7 +17,7 @@ from meshsim.scenario.advice_access import advise_access, advise_plaintext
 from meshsim.scenario.connections import advise_connections, retries_after
 from meshsim.scenario.document import Document
 from meshsim.scenario.dump import flow
-from meshsim.scenario.model import CLIENT, OutlierDetection, Policy, Retries, Scenario
+from meshsim.scenario.model import CLIENT, ZERO, OutlierDetection, Policy, Retries, Scenario
 from meshsim.scenario.names import Path
 from meshsim.scenario.origins import given, written_at
 from meshsim.scenario.presets import PRESETS, Default
@@ -59,6 +59,15 @@ def _mesh(scenario: Scenario) -> Iterator[str]:
         yield "mesh.push_delay has no effect: no event sets, scales or restarts anything."
     if mesh.control_plane is not None and not pushed:
         yield "mesh.control_plane has no effect: no event sets, scales or restarts anything."
+    plane = mesh.control_plane
+    if plane is not None and pushed and plane.time == ZERO and "workers" in plane.model_fields_set:
+        yield "mesh.control_plane.workers has no effect: a configuration takes no time (write time)."
+    for number, event in enumerate(scenario.events):
+        if event.component == "control_plane" and not pushed and mesh.mtls is None:
+            yield (
+                f"events[{number}] has no effect: no event sets, scales or restarts anything, and there are"
+                " no certificates."
+            )
     if mesh.mtls is not None and mesh.mtls.renewed_late:
         yield (
             "mesh.mtls.rotate_at and jitter let certificates expire before their renewal begins"

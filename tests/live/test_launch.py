@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 from meshsim.errors import MeshsimError
+from meshsim.lab.live import run_live
 from meshsim.live import folders, launch, processes
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import Options
@@ -331,3 +333,20 @@ def test_ctrl_c_in_the_terminal_is_the_launchers_alone(serving: subprocess.Popen
         assert not until(lambda: not all(alive(pid) for pid in pids), seconds=0.5)
         serving.kill()
         assert until(lambda: not any(alive(pid) for pid in pids))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_mesh_without_room_for_its_files_says_where_and_what_helps(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[Path] = []
+
+    def full(mesh: LiveMesh) -> None:
+        places.append(mesh.keeper.folder)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(LiveMesh, "launch", full)
+    with pytest.raises(MeshsimError, match="or name another folder with TMPDIR") as caught:
+        run_live(SCENARIO)
+    assert str(caught.value).startswith(f"the mesh can't write its files to {places[0].parent}: ")
+    assert not places[0].exists()

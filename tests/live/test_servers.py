@@ -51,8 +51,11 @@ async def test_nobody_gets_its_port_meanwhile() -> None:
     await other.open(HOST)
     port = await listening.open(HOST)
     listening.refuse()
-    with socket.socket() as wanting, pytest.raises(OSError, match="in use"):
-        wanting.bind((HOST, port))
+    for sharing in (0, 1):
+        with socket.socket() as wanting:
+            wanting.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, sharing)
+            with pytest.raises(OSError, match="in use"):
+                wanting.bind((HOST, port))
     listening.close()
     with socket.socket() as wanting:
         wanting.bind((HOST, port))

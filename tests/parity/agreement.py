@@ -94,6 +94,7 @@ def same_calls(mine: Calls, theirs: Calls) -> None:
     first, second = (
         np.lexsort(
             (
+                table.version,
                 table.flag,
                 table.status,
                 np.round(np.nan_to_num(table.end), 7),
@@ -109,7 +110,9 @@ def same_calls(mine: Calls, theirs: Calls) -> None:
     for column in ("edge", "status", "extra"):
         assert (getattr(mine, column)[first] == getattr(theirs, column)[second]).all(), f"calls' {column}"
     ended = mine.status[first] != -1
-    assert (mine.flag[first][ended] == theirs.flag[second][ended]).all(), "calls' flags"
+    for column in ("flag", "version"):
+        found, other = (getattr(calls, column)[rows] for calls, rows in ((mine, first), (theirs, second)))
+        assert (found[ended] == other[ended]).all(), f"calls' {column}"
 
 
 def same_attempts(mine: Attempts, theirs: Attempts) -> None:

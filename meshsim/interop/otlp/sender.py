@@ -21,6 +21,7 @@ import http.client
 import os
 import queue
 import random
+import re
 import socket
 import ssl
 import threading
@@ -52,6 +53,8 @@ CLOSING = 10.0
 """How long the end of a live run waits for what is queued, s."""
 PATH = "/v1/traces"
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
+NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+FRAMING = frozenset(("content-length", "transfer-encoding", "content-encoding", "content-type", "host"))
 AGAIN = frozenset((429, 502, 503, 504))
 ANSWER_BYTES = 1 << 16
 REASONS, REASON_CHARACTERS = 20, 200
@@ -62,8 +65,10 @@ OTHER_REASONS = "other reasons"
 def endpoint(url: str) -> SplitResult:
     """Where spans go, by a URL with or without the path ``/v1/traces``; a MeshsimError where it is none."""
     try:
-        parts = urlsplit(url if isinstance(url, str) else "")
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        url = url if isinstance(url, str) else ""
+        parts = urlsplit(url)
+        plain = re.fullmatch(r"[!-~]+", url) is not None
+        known = plain and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         known = False
     if not known or parts.query or parts.fragment or "@" in parts.netloc:
@@ -79,8 +84,14 @@ def own_headers(text: str) -> dict[str, str]:
     """The headers that ``OTEL_EXPORTER_OTLP_HEADERS`` asks for: ``key=value,key=value``."""
     pairs = (each.partition("=") for each in text.split(",") if "=" in each)
     found = {key.strip(): unquote(value.strip()) for key, _, value in pairs}
-    if any("\n" in text or "\r" in text for pair in found.items() for text in pair):
-        raise MeshsimError(f"{HEADERS}: a header can't hold the end of a line; leave it out")
+    for name, value in found.items():
+        if not NAME.fullmatch(name) or name.lower() in FRAMING:
+            raise MeshsimError(f"{HEADERS}: {shown(name)} can't be the name of a header here; leave it out")
+        if not (value.isascii() and value.isprintable()):
+            raise MeshsimError(
+                f"{HEADERS}: what {name} is to hold is more than printable ASCII, such as the end of a line;"
+                " leave it out"
+            )
     return found
 
 

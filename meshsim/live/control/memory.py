@@ -57,13 +57,14 @@ class Memory(Publisher):
         plane.version = len(self.versions) - 1
         self._plane = plane
 
-    def skip(self, plane: ControlPlane, version: int, now: float) -> None:
-        """Goes on behind a version that is not known any more, as the journal was damaged."""
-        self.journal.add({"version": version, "changed": now, "begun": now})
-        for number in range(len(self.versions), version + 1):
-            plane.pushes.append(Push(number, now, now))
-            super().publish(number)
-        plane.version = version
+    def catch_up(self, plane: ControlPlane, newest: int, now: float) -> None:
+        """Has a control plane go on behind a version that a process before it made, and it does not know."""
+        self.journal.add({"version": newest, "changed": now, "begun": now})
+        proxies = sum(each.connected for each in plane.subscriptions)
+        for version in range(len(self.versions), newest + 1):
+            plane.pushes.append(Push(version, now, now, proxies))
+            super().publish(version)
+        plane.version = newest
 
     def publish(self, version: int) -> None:
         if self._plane is not None:

@@ -25,6 +25,7 @@ from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.processes import Member, Rows
 from meshsim.live.secret import hashed, new_token
 from meshsim.live.servers import bound
+from meshsim.scenario.dump import flow
 from meshsim.scenario.topology import CLIENT_PROXY, Proxy, Topology
 
 LOOPBACK = "127.0.0.1"
@@ -54,6 +55,7 @@ class ControlProcess:
         deaths: how often it has died.
         troubles: what else went wrong with it, and how often.
         silent: whether it does not answer.
+        orders: what was ordered from outside, a text each; once the mesh is stopped.
     """
 
     def __init__(self, topology: Topology, folder: Path, fork: Fork, *, inclusive: bool) -> None:
@@ -64,6 +66,7 @@ class ControlProcess:
         self.deaths = 0
         self.troubles: Counter[str] = Counter()
         self.silent = False
+        self.orders: list[str] = []
         self.enrolments: dict[str, Enrolment] = {}
         self._fork = fork
         self._inclusive = inclusive
@@ -241,12 +244,25 @@ class ControlProcess:
             _, facts = journal.read(self.folder / JOURNAL)
         except OSError:  # somebody has killed the keeper, which is about to be told
             return {}
+        self.orders = orders(facts)
         return dict(Ledger(facts).rows())
 
     def close(self) -> None:
         """Gives its ports back."""
         for each in self._bound.values():
             each.close()
+
+
+def orders(facts: Iterable[Message]) -> list[str]:
+    """What was ordered from outside (`live set`, `live scale`), with the times, from a journal's facts."""
+    found: list[str] = []
+    for fact in facts:
+        if "scale" in fact:
+            found.append(f"at {fact['at']:.1f} s {fact['scale']} scaled to {fact['replicas']}")
+        elif "set" in fact:
+            values = ", ".join(f"{key}={flow(value)}" for key, value in fact["set"].items())
+            found.append(f"at {fact['at']:.1f} s {values}")
+    return found
 
 
 def places(found: Iterable[tuple[Any, tuple[str, int]]]) -> list[Message]:

@@ -372,8 +372,7 @@ class Exchange(Owner):
         if shared.log is not None:
             shared.log.write(
                 self.wall, self.head, status, flags, self.details, self.received, self.sent, lasted,
-                self.answered_after, self.host, route.service, self.attempts, self.connection,
-                f"{route.service}/{route.endpoint}" if route.endpoint else route.service,
+                self.answered_after, self.host, route.noted, self.attempts, self.connection,
                 of_upstream(self.onward), self.failure,
             )  # fmt: skip
         self.onward = None  # which may know this

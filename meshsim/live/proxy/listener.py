@@ -22,6 +22,7 @@ from meshsim.live.context import (
     traceparent,
 )
 from meshsim.live.proxy import hops
+from meshsim.live.proxy.access import NO_ROUTE
 from meshsim.live.proxy.exchange import Exchange, ExchangeContext
 from meshsim.live.proxy.local_replies import DENIED, LOCAL_REPLIES, MALFORMED, PLAIN, REFUSED, denial
 from meshsim.live.proxy.pairing import Serving
@@ -218,16 +219,13 @@ class Listener(Handler):
         if context is not None and trace is not None:
             endpoint = route.endpoints.get((head.method, head.page), route).endpoint
             shared.visits.add(
-                context, head.get(ATTEMPT_COUNT), trace.half, trace.root, endpoint, now, now,
-                403, NO_FLAG,
-            )  # fmt: skip
+                context, head.get(ATTEMPT_COUNT), trace.half, trace.root, endpoint, now, now, 403, NO_FLAG
+            )
         if shared.log is not None:
             details = denial(decision.matched)
-            service = route.service
             shared.log.write(
-                time.time(), head, 403, "", details, 0, len(DENIED), 0.0, -1.0, "", service, 0, connection,
-                service,
-            )  # fmt: skip
+                time.time(), head, 403, "", details, 0, len(DENIED), 0.0, -1.0, "", route.noted, 0, connection
+            )
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
         flag, details = REFUSED.get(status, MALFORMED)
@@ -243,7 +241,7 @@ class Listener(Handler):
         log = self.shared.log
         if log is not None:
             log.write(
-                time.time(), head, status, flags, details, 0, sent, 0.0, -1.0, "", "", 0, connection, ""
+                time.time(), head, status, flags, details, 0, sent, 0.0, -1.0, "", NO_ROUTE, 0, connection
             )
 
     def opened(self, connection: ServerConnection) -> None:

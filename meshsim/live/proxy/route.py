@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from meshsim.live.proxy.access import of_route
 from meshsim.live.proxy.series import Series
 from meshsim.live.stats import EdgeCounts
 from meshsim.mesh.histogram import Histogram, bucket
@@ -55,6 +56,7 @@ class ListenerRoute:
     Attributes:
         client: whether the caller is the client, whose calls belong to no span.
         endpoint: of the service; ``""`` is the service itself.
+        noted: what the access log says of it.
         edge: its number in the scenario; -1 inbound.
         passed: on it and all other routes to the service.
         authority: the Host that is sent upstream; nothing: what the downstream sent.
@@ -65,6 +67,7 @@ class ListenerRoute:
 
     inbound: bool
     client: bool
+    noted: str
     endpoints: dict[tuple[bytes, bytes], ListenerRoute]
 
     def __init__(
@@ -74,6 +77,7 @@ class ListenerRoute:
         self.caller = caller
         self.service = service
         self.endpoint = endpoint
+        self.noted = of_route(service, endpoint)
         self.edge = edge
         self.inbound = edge < 0
         self.client = caller == "client"

@@ -204,7 +204,7 @@ class ControlPlane(Role):
     def _catch_up(self, version: int) -> None:
         """A proxy has a version from before the journal was damaged: all get a newer one."""
         now = self.clock.now()
-        self.memory.skip(self.plane, version, now)
+        self.memory.catch_up(self.plane, version, now)
         self.take_over(now)
         self.orders.postpone(self.target)
 
@@ -237,6 +237,8 @@ class ControlPlane(Role):
         if version is not None and version not in versions:
             known = "it has no versions" if versions == [""] else suggestion(str(version), versions)
             raise MeshsimError(f"{service} has no version {version!r}; {known}")
+        of = f"{service}/{version}" if version else service
+        self.journal.add({"scale": of, "replicas": wanted, "at": self.clock.now()})
         self._scalings += 1
         self.scaling[self._scalings] = order
         order.waits = f"{service} has not got {wanted} replicas that are ready"

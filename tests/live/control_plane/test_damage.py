@@ -31,7 +31,7 @@ async def test_it_goes_on_behind_the_version_that_a_proxy_has(tmp_path):
 
         def behind(version):
             made.append(version)
-            plane.memory.skip(plane.plane, version, plane.clock.now())
+            plane.memory.catch_up(plane.plane, version, plane.clock.now())
             plane.plane.push(plane.clock.now())
 
         plane.streams.behind = behind
@@ -41,6 +41,7 @@ async def test_it_goes_on_behind_the_version_that_a_proxy_has(tmp_path):
         assert not plane.follower.in_force(8), "only what is acked is"
         writer.write(json.dumps({"ack": update["nonce"], "version": 8}).encode() + b"\n")
         await settle(lambda: plane.follower.in_force(8), "it is acked")
+        assert len(plane.plane.pushes) == 9
         assert any("does not know" in each for each in troubles)
         writer.close()
     async with Plane(tmp_path) as again:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -141,6 +142,20 @@ events:
     assert set(requests.status[before].tolist()) == {200}
     assert set(requests.status[requests.start > 1.9].tolist()) == {500}
     assert found.summary["certificates"]["refused"] > 0
+
+
+def test_the_results_say_what_was_ordered_from_outside():
+    def steered(mesh):
+        steer.set_live({"policies.cart.timeout": "300ms"}, mesh=mesh.control.url)
+        steer.scale_live("cart", 3, mesh=mesh.control.url)
+
+    _, found = run(scenario(name="ordered"), steered)
+    (note,) = [note for note in found.numbers.notes if "from outside" in note]
+    at = r"at \d+\.\d s"
+    orders = rf"{at} policies\.cart\.timeout=300ms; {at} cart scaled to 3\."
+    assert re.fullmatch(f"Changed from outside while it ran: {orders}", note), note
+    _, found = run(scenario(name="left alone", duration="500ms"))
+    assert not [note for note in found.numbers.notes if "from outside" in note]
 
 
 def test_live_set_says_that_an_outage_of_the_scenario_keeps_it_from_being_in_force():

@@ -8,7 +8,7 @@ import pytest
 
 from meshsim.live.control.messages import Endpoint, MessageError, Update
 from meshsim.live.control.reading import UpdateReader
-from meshsim.live.envoy.configured import ConfiguredEnvoy
+from meshsim.live.envoy.configured import WAITING, ConfiguredEnvoy
 from meshsim.live.envoy.process import Envoy
 from meshsim.live.troubles import OWN_ERROR, troubles
 from meshsim.scenario import loads
@@ -114,7 +114,7 @@ class QuietEnvoy(Envoy):
 
 
 class EnvoyRig:
-    """The Envoy of front/0 as the launcher has it."""
+    """The Envoy of front/0 as the launcher has it; it is its own follower."""
 
     version = 0
 
@@ -122,9 +122,12 @@ class EnvoyRig:
         (proxy,) = (each for each in Topology(SCENARIO).proxies if each.name == "front/0")
         self.envoy = QuietEnvoy(folder)
         self.answers = []
-        self.configured = ConfiguredEnvoy(
-            self.envoy, 1, proxy, lambda _, __, ___, newest, refused: self.answers.append(refused)
-        )
+        self.newest = []
+        self.configured = ConfiguredEnvoy(self.envoy, 1, proxy, self.answered)
+
+    def answered(self, _, __, update, newest, refused):
+        self.answers.append(refused)
+        self.newest.append((update.version, newest))
 
     def answer(self, message):
         """What is refused of an update."""
@@ -132,6 +135,21 @@ class EnvoyRig:
         self.configured._looked = 0.0
         self.configured.tick()
         return self.answers.pop()
+
+
+def test_a_flood_of_updates_waits_in_little_room_and_its_last_one_counts(tmp_path):
+    rig = EnvoyRig(tmp_path)
+    for version in range(1, 1001):
+        rig.configured.receive(rig, None, update(version, **policy("cart", timeout=f"{version}ms")))
+    assert len(rig.configured._inbox) <= WAITING
+    for _ in range(WAITING):
+        rig.configured._looked = 0.0
+        rig.configured.tick()
+    assert rig.envoy.pushed[-1].policy("front", "cart").timeout == pytest.approx(1.0)
+    assert sorted(version for version, _ in rig.newest) == list(range(1, 1001)), "each is answered once"
+    assert all(newest <= version for version, newest in rig.newest), "none says more than it has"
+    assert rig.newest[-1] == (1000, 1000)
+    assert set(rig.answers) == {""}
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,8 @@ def test_reasons_of_a_receiver_are_bounded_and_can_be_printed(rejected: int) -> 
     assert sender.rejected == rejected * (module.REASONS + 10)
     assert len(sender.problems) == module.REASONS + 1
     assert sender.problems[module.OTHER_REASONS] == 10 * max(rejected, 1)
+    (words,) = sender.report(0.0).words()
+    assert ("took all 150 spans, but: the receiver warns" in words) is (rejected == 0)
     assert all(len(why) <= module.REASON_CHARACTERS and why.isprintable() for why in sender.problems)
 
 

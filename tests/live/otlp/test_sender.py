@@ -200,6 +200,10 @@ def test_a_receiver_that_never_answers_is_left() -> None:
         "http://a:99999",
         "http://u:p@a",
         "http://a?b",
+        "http://a/b c",
+        "http://a/\n",
+        "http://a/é",
+        None,
     ],
 )
 def test_what_is_no_url_is_refused(url) -> None:
@@ -218,6 +222,12 @@ def test_headers_come_from_the_usual_variable(monkeypatch) -> None:
     assert own_headers("api-key=a%20b, x = 1") == {"api-key": "a b", "x": "1"}
     with pytest.raises(MeshsimError, match="end of a line"):
         own_headers("a=b%0d%0aevil: 1")
+    for name in ("a b", "é", "", "Content-Length", "transfer-encoding"):
+        with pytest.raises(MeshsimError, match="can't be the name of a header here"):
+            own_headers(f"{name}=1")
+    for value in ("%00", "é", "%ff"):
+        with pytest.raises(MeshsimError, match="more than printable ASCII"):
+            own_headers(f"x={value}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x")
     with Receiver() as receiver:
         sender = Sender(receiver.url)

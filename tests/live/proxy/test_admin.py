@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from meshsim.live.proxy.access import BATCH, AccessLog
+from meshsim.live.proxy.access import text as written
 from meshsim.live.proxy.listener import Listener
 from meshsim.live.troubles import troubles
 from tests.live.proxy.ends import Upstream, answers, in_turn, settle, silence
@@ -249,6 +250,16 @@ async def test_promtool_finds_nothing_wrong() -> None:
         told = [line for line in done.stderr.decode().splitlines() if not line.startswith(names)]
         assert done.returncode in (0, 3), done.stderr.decode()
         assert not told
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_what_comes_from_outside_is_one_string_of_the_log(byte: int) -> None:
+    for value in (bytes([byte]), b"/a" + bytes([byte]) + b"/b"):
+        assert json.loads(written(value)) == value.decode("latin-1")
+
+
+def test_a_header_that_nobody_sent_is_null() -> None:
+    assert written(b"") == "null"
 
 
 @live

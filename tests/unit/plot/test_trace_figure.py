@@ -114,7 +114,7 @@ def test_a_trace_that_is_not_one_is_refused(tmp_path, trace, why) -> None:
 
 
 def test_what_can_not_be_drawn_is_refused(tmp_path) -> None:
-    with pytest.raises(MeshsimError, match="holds no spans of a run"):
+    with pytest.raises(MeshsimError, match="give the folder of run --out or live --out"):
         drawn(tmp_path)
     meshsim.run(loads(TEXT, overrides=["duration=1s", "tracing.sampling=0%"]), out=tmp_path)
     with pytest.raises(MeshsimError, match="has no spans; run the scenario with"):

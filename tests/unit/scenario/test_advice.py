@@ -48,6 +48,14 @@ load: [{to: a, rate: 1/s}]
         ("policies: {b: {timeout: 1s, hedge: {after: 2s}}}", "after the timeout"),
         ("objectives: [{service: c, p99: 1s}]", "no request reaches c"),
         (
+            "events: [{at: 1s, for: 1s, component: control_plane, down: true}]",
+            "events[0] has no effect: no event sets, scales or restarts anything",
+        ),
+        (
+            "mesh: {control_plane: {workers: 2}}\nevents: [{at: 1s, set: {policies.b.timeout: 1s}}]",
+            "mesh.control_plane.workers has no effect: a configuration takes no time",
+        ),
+        (
             "policies: {b: {connection: {max_age: 9s}}}",
             "policies.b.connection.max_age has no effect: it is not shorter than duration.",
         ),
