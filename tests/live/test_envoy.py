@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from meshsim.live.envoy import Envoy, binary, refusals, tracing
 from meshsim.live.envoy.agents import SecretFiles
 from meshsim.live.envoy.proxy import INBOUND, Proxy
 from meshsim.live.envoy.resources import INWARD, bootstrap, documents, endpoints_file
+from meshsim.live.identity.signing import pem
 from meshsim.live.options import TraceReceiver
 from meshsim.scenario import load, loads
 from meshsim.scenario.model import Scenario
@@ -451,14 +453,21 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_an_envoy_takes_a_receiver_of_its_spans_with_tls_and_headers(tmp_path: Path) -> None:
+def test_an_envoy_takes_a_receiver_of_its_spans_with_tls_and_headers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     receiver = TraceReceiver("https://[::1]:4318/otlp/v1/traces", {"authorization": "Bearer x"})
-    proxy = Proxy(loads(EVERYTHING), "front/0", receiver=receiver)
-    given = static(proxy, tmp_path)
-    names = [each["name"] for each in given["static_resources"]["clusters"]]
-    assert tracing.CLUSTER not in names, "of those that change"
-    given["static_resources"]["clusters"].append(tracing.cluster(receiver))
-    validate(given, tmp_path)
-    shown = json.dumps(given)
-    assert shown.count("Bearer x") == len(proxy.listeners)
-    assert '"sni": "::1"' in shown
+    with pytest.raises(MeshsimError, match="SSL_CERT_FILE"):
+        tracing.cluster(receiver)
+    (tmp_path / "roots.pem").write_bytes(pem(Authority().root))
+    for where, kind in [(receiver, "IP_ADDRESS"), (replace(receiver, url="https://otlp.example/"), "DNS")]:
+        proxy = Proxy(loads(EVERYTHING), "front/0", receiver=where)
+        given = static(proxy, tmp_path)
+        given["static_resources"]["clusters"].append(tracing.cluster(where))
+        validate(given, tmp_path)
+        shown = json.dumps(given)
+        assert shown.count("Bearer x") == len(proxy.listeners)
+        assert f'"san_type": "{kind}"' in shown
+        assert ('"sni"' in shown) == (kind == "DNS")

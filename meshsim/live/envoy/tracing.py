@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from meshsim.errors import MeshsimError
 from meshsim.live.envoy.numbers import Json, duration, share
 from meshsim.live.envoy.policy import TYPE
 from meshsim.live.envoy.proxy import Proxy
@@ -34,7 +37,7 @@ _TLS = TYPE + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 
 
 def cluster(receiver: TraceReceiver) -> Json:
-    """The receiver's cluster."""
+    """The receiver's cluster; all addresses of its name are tried, as ``localhost`` has two."""
     parts = urlsplit(receiver.url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     address = {"address": host, "port_value": parts.port or (443 if secure else 80)}
@@ -42,17 +45,37 @@ def cluster(receiver: TraceReceiver) -> Json:
     limits = {"max_connections": EXPORTS, "max_pending_requests": EXPORTS, "max_requests": EXPORTS}
     found: Json = {
         "name": CLUSTER,
-        "type": "STRICT_DNS",
+        "type": "LOGICAL_DNS",
+        "dns_lookup_family": "ALL",
         "connect_timeout": duration(TIMEOUT),
         "circuit_breakers": {"thresholds": [limits]},
         "load_assignment": {"cluster_name": CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
     if secure:
-        trusted: Json = {"trusted_ca": {"filename": ssl.get_default_verify_paths().cafile or ""}}
-        trusted["match_typed_subject_alt_names"] = [{"san_type": "DNS", "matcher": {"exact": host}}]
-        context = {"@type": _TLS, "sni": host, "common_tls_context": {"validation_context": trusted}}
+        trusted: Json = {"trusted_ca": {"filename": str(roots())}}
+        kind = "IP_ADDRESS" if is_address(host) else "DNS"
+        trusted["match_typed_subject_alt_names"] = [{"san_type": kind, "matcher": {"exact": host}}]
+        named = {"sni": host} if kind == "DNS" else {}
+        context = {"@type": _TLS, **named, "common_tls_context": {"validation_context": trusted}}
         found["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": context}
     return found
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an address, not a name."""
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return False
+
+
+def roots() -> Path:
+    """The file of the roots that this machine trusts; a MeshsimError if there is none."""
+    known = ssl.get_default_verify_paths()
+    for file in (known.cafile, f"{known.capath}/ca-certificates.crt"):
+        if file is not None and Path(file).is_file():
+            return Path(file)
+    raise MeshsimError("--otlp: no file of trusted roots is found for an Envoy; name one in SSL_CERT_FILE")
 
 
 def runtime() -> Json:

@@ -8,6 +8,7 @@ act is to push all that is wanted once more.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -263,6 +264,7 @@ class ControlPlane(Role):
         """All that there is to say of it, as ``/status`` says it."""
         found: Message = {
             "scenario": self.spec.scenario.name,
+            "pid": os.getpid(),
             "time": self.clock.now(),
             "version": self.plane.version,
             "down": self.plane.downs > 0,

@@ -92,10 +92,11 @@ def test_a_set_event_is_a_version_that_every_proxy_acks():
 
     def look(mesh):
         time.sleep(1.5)
-        seen.append(status_of(mesh))
+        seen.append((status_of(mesh), mesh.control.pid))
 
     counts, found = run(scenario("events: [{at: 500ms, set: {policies.cart.timeout: 1ms}}]", "2s"), look)
-    (status,) = seen
+    ((status, pid),) = seen
+    assert status["pid"] == pid
     assert status["version"] == 1
     assert {each["version"] for each in status["proxies"]} == {1}
     assert all(each["connected"] for each in status["proxies"])

@@ -89,11 +89,13 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def process(*args, since=0.0, **options):
+async def process(*args, since=0.0, begins=True, **options):
+    """One that listens, and has begun if it `begins`; it has gone at the end, whatever happens."""
     found = Process(*args, **options)
-    await found.listen()
-    await found.begin(since)
     try:
+        await found.listen()
+        if begins:
+            await found.begin(since)
         yield found
     finally:
         found.kill()
@@ -161,38 +163,34 @@ async def test_nothing_is_pushed_while_the_scenario_has_it_down(tmp_path):
 
 @live
 async def test_what_is_heard_before_time_is_known_is_no_change_of_a_day_ago(tmp_path):
-    found = Process(tmp_path, True)
-    await found.listen()
-    await found.role.connect(Addresses({}, None, {}, control=found.everything))
-    found.role.hear({"endpoints": {"front": [0], "cart": [1, 2, 3]}, "change": 1})
-    found.role.start(time.monotonic() - 3.0)
-    await settle(lambda: found.plane.version == 1, "it pushes")
-    assert [push.changed >= 3.0 for push in found.role.pushes] == [True]
-    assert found.role.change == (1, 1)
-    await found.role._opening
-    found.kill()
+    async with process(tmp_path, True, begins=False) as found:
+        await found.role.connect(Addresses({}, None, {}, control=found.everything))
+        found.role.hear({"endpoints": {"front": [0], "cart": [1, 2, 3]}, "change": 1})
+        found.role.start(time.monotonic() - 3.0)
+        await settle(lambda: found.plane.version == 1, "it pushes")
+        assert found.plane.pushes[1].changed >= 3.0
+        assert found.role.change == (1, 1)
+        await found.role._opening
 
 
 @live
 async def test_an_order_that_comes_before_it_has_begun_waits_and_reports_all_proxies(tmp_path):
-    found = Process(tmp_path, True)
-    await found.listen()
-    asked = asyncio.ensure_future(order(found.pages, "/set", {"set": {"policies.cart.timeout": "300ms"}}))
-    late = await order(found.pages, "/set", {"set": {"policies.cart.timeout": "9s"}, "timeout": 0.1})
-    missing = {"the mesh": "the control plane has not begun"}
-    assert late == (504, {"version": None, "proxies": 0, "missing": missing})
-    await found.begin(since=2.0)
-    streams = [await found.follow(name, 0) for name in PROXIES]
-    while not asked.done():
-        for reader, writer in streams:
-            with contextlib.suppress(TimeoutError):
-                update = json.loads(await asyncio.wait_for(reader.readline(), 0.1))
-                said = {"ack": update["nonce"], "version": update["version"]}
-                writer.write(json.dumps(said).encode() + b"\n")
-    status, answer = asked.result()
-    assert (status, answer["proxies"], answer["missing"]) == (200, 2, {})
-    assert found.role.memory.wanted.policy("front", "cart").timeout == pytest.approx(0.3)
-    found.kill()
+    async with process(tmp_path, True, begins=False) as found:
+        asked = asyncio.ensure_future(order(found.pages, "/set", {"set": {"policies.cart.timeout": "300ms"}}))
+        late = await order(found.pages, "/set", {"set": {"policies.cart.timeout": "9s"}, "timeout": 0.1})
+        missing = {"the mesh": "the control plane has not begun"}
+        assert late == (504, {"version": None, "proxies": 0, "missing": missing})
+        await found.begin(since=2.0)
+        streams = [await found.follow(name, 0) for name in PROXIES]
+        while not asked.done():
+            for reader, writer in streams:
+                with contextlib.suppress(TimeoutError):
+                    update = json.loads(await asyncio.wait_for(reader.readline(), 0.1))
+                    said = {"ack": update["nonce"], "version": update["version"]}
+                    writer.write(json.dumps(said).encode() + b"\n")
+        status, answer = asked.result()
+        assert (status, answer["proxies"], answer["missing"]) == (200, 2, {})
+        assert found.role.memory.wanted.policy("front", "cart").timeout == pytest.approx(0.3)
 
 
 @live

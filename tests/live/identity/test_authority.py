@@ -201,7 +201,7 @@ async def test_it_listens_for_this_machine_alone(tmp_path):
                      "mesh: {dataplane: sidecar, mtls: {}}\n")  # fmt: skip
     ports = dict.fromkeys(("following", "pages", "authority"), 0)
     told = {"journal": str(tmp_path / "j"), "ports": ports, "tokens": {}, "inclusive": True}
-    control = {**told, "secret": "s"}
+    control = {**told, "again": False, "secret": "s"}
     role = ControlPlane(
         Spec("control_plane", "the mesh", scenario, 1, "0.0.0.0", False, None, control=control)
     )

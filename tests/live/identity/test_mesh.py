@@ -79,7 +79,7 @@ def test_a_replica_that_restarts_is_back_when_it_has_a_certificate():
     rows, _ = run(scenario(services, "3s", "60s", ", time: 600ms, workers: 1"))
     assert len(bad(rows, 0.6, 1.5)) == len([row for row in rows if 0.6 <= row[0] < 1.5])
     assert not bad(rows, 2.0)
-    assert not bad(rows, 0.0, 0.5)
+    assert not bad(rows, 0.0, 0.4), "later ones may be under way when it goes down"
 
 
 @pytest.mark.parametrize(("overlap", "broken"), [("0s", True), pytest.param("2500ms", False, marks=LONG)])

@@ -40,7 +40,8 @@ def below(spans: list[Seen], span: Seen) -> tuple[object, ...]:
 def test_the_spans_of_envoys_and_services_are_one_tree_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=a%20b")
     with Receiver() as receiver:
-        live = run_live(SCENARIO, proxy="envoy", otlp=receiver.url)
+        url = receiver.url.replace("127.0.0.1", "localhost")
+        live = run_live(SCENARIO, proxy="envoy", otlp=url)
     assert live.summary["live"]["troubles"] == {}
     assert {headers["x-key"] for _, headers, _ in receiver.requests} == {"a b"}
     assert {path for path, *_ in receiver.requests} == {"/v1/traces"}

@@ -58,14 +58,16 @@ def test_a_percentile_takes_enough_calls() -> None:
     assert window.rows()[0][4] != "-"
 
 
-def test_the_headline_says_where_the_control_plane_is() -> None:
+@pytest.mark.parametrize("remark", ["", "the control plane does not answer"])
+def test_the_headline_says_where_the_control_plane_is_and_what_ails_it(remark: str) -> None:
     mesh = SimpleNamespace(
         scenario=SimpleNamespace(name="shop", duration=20.0), now=12.0, options=SimpleNamespace(load=True),
-        control=SimpleNamespace(url="http://127.0.0.1:7"),
+        control=SimpleNamespace(url="http://127.0.0.1:7", remark=remark),
     )  # fmt: skip
-    assert headline(mesh) == (
-        "[bold]shop[/] 12 s of 20 s; control plane: http://127.0.0.1:7; Ctrl-C ends it early"
-    )
+    assert headline(mesh).splitlines() == [
+        "[bold]shop[/] 12 s of 20 s; control plane: http://127.0.0.1:7; Ctrl-C ends it early",
+        *filter(None, [remark]),
+    ]
 
 
 def test_what_is_being_done_is_off_the_screen_before_other_words_are_printed() -> None:
