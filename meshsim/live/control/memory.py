@@ -28,7 +28,6 @@ class Memory(Publisher):
         places: where each replica is, or was, by number.
         present: of each service, the numbers of those that are endpoints now.
         done: numbers of the scenario's events that have set what they set.
-        earlier: numbers of the versions that processes before this one have made.
     """
 
     def __init__(self, scenario: Scenario, journal: Journal) -> None:
