@@ -32,9 +32,10 @@ def apply(document: Document, overrides: Overrides, findings: Findings) -> None:
     """Replace the values of keys in a document; problems with them have the place ``--set``.
 
     Overrides are ``"key=value"`` texts, or values by key; text values are read as YAML in both. They may add
-    a service, but none that nobody calls: that is a name with a mistake in it.
+    a service; but to set one key of one that there is not, and nobody calls, is a mistake in its name.
     """
     services = set(mapping(document.value.get("services")))
+    known = set(services)
     for key, value in _pairs(overrides, findings):
         try:
             replacement = parse_value(value, SET) if isinstance(value, str) else plain(value)
@@ -47,8 +48,12 @@ def apply(document: Document, overrides: Overrides, findings: Findings) -> None:
             findings.place(Problem(SET, 0, key, *halves(error)))
         else:
             mark(document, path, (SET, 0))
+            if path == ("services",):
+                known |= mapping(document.value["services"]).keys()
+            elif path[:-1] == ("services",):
+                known.add(str(path[-1]))
     outline = Outline(document.value)
-    known = services | {callee for _, callee in outline.edges}
+    known |= {callee for _, callee in outline.edges}
     for name in outline.services:
         if name not in known:
             findings.add_unknown(("services", name), "service", name, services)

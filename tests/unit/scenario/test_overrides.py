@@ -149,3 +149,4 @@ def test_a_service_with_a_mistake_in_its_name_is_not_made(whole):
 def test_a_service_that_somebody_calls_may_be_added(whole):
     for caller in ("load[0].to=new", "services.cart.script=[{call: new}]"):
         assert "new" in loads(whole, overrides=["services.new.time=1ms", caller]).services
+    assert "new" in loads(whole, overrides=["services.new={time: 1ms}"]).services
