@@ -125,7 +125,7 @@ def new_recorder(topology: Topology) -> Recorder:
     """The recorder of what the scenario wants to keep."""
     scenario = topology.scenario
     if scenario.keep == "records":
-        return RowRecorder(scenario.duration)
+        return RowRecorder(scenario.duration, topology.versioned)
     grid = Grid.of(scenario)
     numbers = {service: number for number, service in enumerate(scenario.services)}
     service_of = [numbers[topology.replicas[replica].service] for replica, _ in topology.places]

@@ -56,8 +56,10 @@ def table(kind: type[Rows], name: str, recorder: RowRecorder, topology: Topology
         if field == "flag":
             return _named(getattr(recorder, f"{name}_flags"), rows, flag_names)
         if field == "version":
+            if not topology.versioned:
+                return None
             hosts = getattr(recorder, f"{name}_host")
-            return _named(hosts, rows, lambda host: topology.replicas[host].version if host >= 0 else "")
+            return _named(hosts, rows, lambda host: topology.replicas[host - 1].version if host else "")
         if field == "endpoint":
             return _endpoints(name, recorder, topology)
         if field == "edge":

@@ -101,17 +101,32 @@ class Spans:
         """All of them as bytes."""
         return self.keys.tobytes() + self.times.tobytes() + self.numbers.tobytes()
 
-    def rows(self) -> Iterator[tuple[list[Any], list[float], list[int]]]:
-        """The keys, times and numbers of each."""
-        return zip(self.keys.tolist(), self.times.tolist(), self.numbers.tolist(), strict=True)
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """The keys, times and numbers of each, in a row."""
+        each = [column for part in (self.keys, self.times, self.numbers) for column in part.T.tolist()]
+        return zip(*each, strict=True)
 
 
 def span_rows(spans: Spans, topology: Topology) -> list[dict[str, object]]:
     """Spans with the keys of `COLUMNS`, where a tracer has routes and replicas as numbers."""
     routes, replicas, endpoints = topology.routes, topology.labels, topology.endpoints
     rows: list[dict[str, object]] = []
-    for (half, trace, span, parent), (start, end), numbers in spans.rows():
-        kind, route, replica, number, attempt_kind, extra, status, flags = numbers
+    for (
+        half,
+        trace,
+        span,
+        parent,
+        start,
+        end,
+        kind,
+        route,
+        replica,
+        number,
+        tried,
+        extra,
+        status,
+        flags,
+    ) in spans.rows():
         by_caller = kind in (CALL_SPAN, ATTEMPT_SPAN)
         service, _, where = replicas[replica] if replica >= 0 else ("", "", "")
         caller, endpoint = "", ""
@@ -135,7 +150,7 @@ def span_rows(spans: Spans, topology: Topology) -> list[dict[str, object]]:
                 "status": status,
                 "flag": flag_names(flags),
                 "attempt": number,
-                "attempt_kind": ATTEMPT_KINDS[attempt_kind],
+                "attempt_kind": ATTEMPT_KINDS[tried],
                 "extra": bool(extra),
             }
         )

@@ -40,7 +40,9 @@ def table_of(kind: type[Rows], column: Callable[[str, type], Any], rows: int) ->
     for place in fields(cast("type[DataclassInstance]", kind)):
         dtype, unknown = KINDS[str(place.type)]
         values = column(place.name, dtype)
-        found[place.name] = np.full(rows, unknown, dtype) if values is None else np.asarray(values, dtype)
+        if values is None:  # zeros need no writing
+            values = np.full(rows, unknown, dtype) if unknown else np.zeros(rows, dtype)
+        found[place.name] = np.asarray(values, dtype)
     return kind(**found)
 
 

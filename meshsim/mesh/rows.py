@@ -24,10 +24,13 @@ class RowRecorder(Recorder):
         duration: how long rows are expected to come, s.
         requests, calls, attempts: rows so far.
         room_requests, room_calls, room_attempts: rows that there is room for.
+        hosts: whether it is kept which replica answered a call: only versions ask for it.
+        request_host, call_host: one more than the number of the replica that answered; 0 for none.
         connections: (time, edge, what) of each opening and end of a tracked connection.
         certificates: (time, proxy, what) of each that was signed, refused or expired.
     """
 
+    hosts: bool
     connections: list[tuple[float, int, int]]
     certificates: list[tuple[float, int, int]]
     room_requests: int
@@ -59,9 +62,10 @@ class RowRecorder(Recorder):
     attempt_status: array[int]
     attempt_ended: array[float]
 
-    def __init__(self, duration: float) -> None:
+    def __init__(self, duration: float, hosts: bool = True) -> None:
         super().__init__()
         self.duration = duration
+        self.hosts = hosts
         self.connections = []
         self.certificates = []
         self.requests = 0
@@ -117,7 +121,6 @@ class RowRecorder(Recorder):
         self.request_load[row] = load
         self.request_start[row] = now
         self.request_end[row] = nan
-        self.request_host[row] = -1
         return row
 
     def request_ended(
@@ -127,7 +130,7 @@ class RowRecorder(Recorder):
         self.request_status[row] = status
         self.request_flags[row] = flags
         self.request_attempts[row] = attempts
-        self.request_host[row] = host
+        self.request_host[row] = host + 1
 
     def call(self, route: int, request_start: float, extra: bool, now: float) -> int:
         row = self.calls
@@ -138,7 +141,6 @@ class RowRecorder(Recorder):
         self.call_request_start[row] = request_start
         self.call_start[row] = now
         self.call_end[row] = nan
-        self.call_host[row] = -1
         self.call_extra[row] = extra
         return row
 
@@ -149,7 +151,8 @@ class RowRecorder(Recorder):
         self.call_end[row] = now
         self.call_status[row] = status
         self.call_flags[row] = flags
-        self.call_host[row] = host
+        if self.hosts:
+            self.call_host[row] = host + 1
 
     def attempt(
         self, route: int, replica: int, kind: int, extra: bool, request_start: float, now: float
@@ -208,7 +211,8 @@ class RowRecorder(Recorder):
         self.call_end = longer_floats(self.call_end, room)
         self.call_status = longer_integers(self.call_status, room)
         self.call_flags = longer_integers(self.call_flags, room)
-        self.call_host = longer_integers(self.call_host, room)
+        if self.hosts:
+            self.call_host = longer_integers(self.call_host, room)
         self.call_extra = longer_integers(self.call_extra, room)
         self.room_calls = room
 

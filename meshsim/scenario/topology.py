@@ -210,6 +210,11 @@ class Topology:
         return {name: found for name, found in self.endpoints.items() if len(found) > 1}
 
     @cached_property
+    def versioned(self) -> bool:
+        """Whether any replica is one of a version."""
+        return any(replica.version for replica in self.replicas)
+
+    @cached_property
     def endpoint_of(self) -> list[int]:
         """The number of each route's endpoint at the service."""
         return [self.endpoints[service].index(endpoint) for _, service, endpoint in self.routes]

@@ -27,13 +27,13 @@ def add(tracer: Tracer, numbers: Iterable[int]) -> None:
         )  # fmt: skip
 
 
-def row(number: int) -> tuple[list[int], list[float], list[int]]:
+def row(number: int) -> tuple[float, ...]:
     """What `add` added."""
-    keys = [KEY - 1, KEY, KEY - number, number]
-    return keys, [0.25, float(number)], [ATTEMPT_SPAN, 1, -1, number, 2, 1, -1, 1 << 40]
+    keys = KEY - 1, KEY, KEY - number, number
+    return *keys, 0.25, float(number), ATTEMPT_SPAN, 1, -1, number, 2, 1, -1, 1 << 40
 
 
-def rows(numbers: Iterable[int]) -> list[tuple[list[int], list[float], list[int]]]:
+def rows(numbers: Iterable[int]) -> list[tuple[float, ...]]:
     return [row(number) for number in numbers]
 
 
