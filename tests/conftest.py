@@ -12,8 +12,8 @@ from hypothesis.internal.conjecture.providers import Constants, HypothesisProvid
 # A shell's background jobs ignore Ctrl-C, and so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Hypothesis would also draw numbers found in the sources of all that is loaded, so that what a seed draws would
-# depend on which tests ran before
+# Hypothesis would also draw numbers found in the sources of all that is loaded:
+# what a seed draws would depend on which tests ran before
 HypothesisProvider._local_constants = Constants()
 
 # Tables are as wide as they would be on no terminal; who runs tests in parallel is told a width
