@@ -111,8 +111,7 @@ def run_live(
             busy = _usage(began)
             parts = mesh.stop()
             stop.give_up_if_pressed_twice()
-    engine = "live" if proxy == "meshsim" else proxy
-    merged = merge(chosen, chosen.seed, engine, parts, ending, mesh.topology.extra)
+    merged = merge(chosen, chosen.seed, traces.engine, parts, ending, mesh.topology.extra)
     result = _result(chosen, merged, conditions(merged, mesh, busy), traces.report(), mesh.control.orders)
     if out is not None:
         result.save(out, **options)

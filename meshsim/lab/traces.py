@@ -112,7 +112,7 @@ def _length(table: Table) -> float:
 class LiveTraces:
     """The spans of a mesh that runs; a context manager, at whose end what is left has been sent, or dropped.
 
-    `began` is when scenario time 0 was, s since 1970. Without a sender it does nothing.
+    `began` is when scenario time 0 was, s since 1970, `engine` the run's. Without a sender it does nothing.
     """
 
     def __init__(self, sender: Sender | None, scenario: Scenario, engine: str = "live") -> None:
@@ -121,7 +121,7 @@ class LiveTraces:
         self.receiver = None if sender is None else TraceReceiver(sender.to.geturl(), sender.asked)
         self._sender = sender
         self._scenario = scenario
-        self._engine = engine
+        self.engine = engine
         self._mesh: LiveMesh | None = None
         self._encoder: Encoder | None = None
         self._stream: Stream | None = None
@@ -159,7 +159,7 @@ class LiveTraces:
     def _messages(self, offered: tuple[str, bytes]) -> Iterator[tuple[Message, int]]:
         id_, packed = offered
         if self._encoder is None:
-            self._encoder = encoder(self._scenario, self._engine, self.began)
+            self._encoder = encoder(self._scenario, self.engine, self.began)
         topology = (
             Topology(self._scenario) if self._mesh is None else self._mesh.topology
         )  # it may have grown

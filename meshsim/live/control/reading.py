@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from meshsim.errors import ScenarioError
-from meshsim.live.control.messages import WORD_MOST, Endpoint, Endpoints, MessageError, Update
+from meshsim.live.control.messages import WORD_MOST, Endpoint, MessageError, Update
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.pushes import PushedReader
 from meshsim.scenario.topology import Replica
@@ -31,7 +31,8 @@ class UpdateReader:
         lacking = self._services - update.endpoints.keys()
         if lacking:
             raise MessageError(f"the endpoints of {', '.join(sorted(lacking))} are missing")
-        return self._pushed(update.config), self._replicas(update.endpoints)
+        config = self._pushed(update.config)
+        return config, {service: self._of(service, some) for service, some in update.endpoints.items()}
 
     def take(self, scenario: Scenario, update: Update) -> None:
         """What was read of an update is in force."""
@@ -44,9 +45,6 @@ class UpdateReader:
             return self._reader.read(config)
         except (ScenarioError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise MessageError(f"config is not valid: {' '.join(str(error).split())}"[:WORD_MOST]) from None
-
-    def _replicas(self, endpoints: Endpoints) -> dict[str, list[Replica]]:
-        return {service: self._of(service, some) for service, some in endpoints.items()}
 
     def _of(self, service: str, some: Sequence[Endpoint]) -> list[Replica]:
         """Endpoints as replicas of a service; MessageError if they can't be its own."""
