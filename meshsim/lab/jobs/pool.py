@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -172,8 +172,9 @@ class Pool(Closing, Generic[Made]):
                             if (made := future.result()) is not None:
                                 yield task.number, made
         finally:
-            if flying:
-                self.close()  # left early: nobody wants what is still under way
+            if flying:  # left early: nobody wants what is still under way
+                _begun(flying)
+                self.close()
 
     def _room(self, deaths: Counter[int], flying: dict[Future[Made | None], Task]) -> int:
         """How many runs may be under way: one, while that one is a suspect."""
@@ -192,15 +193,15 @@ class Pool(Closing, Generic[Made]):
             )
         try:
             with _no_interrupts():
-                future: Future[Made | None] = self._executor.submit(self.work, task)
+                flying[self._executor.submit(self.work, task)] = task
         except OSError as error:
             raise MeshsimError(
                 f"can't start {self.jobs} processes: {error.strerror or error}; ask for fewer jobs"
             ) from error
         except RuntimeError as error:  # the pool has just broken: the same as a run that was lost
-            future = Future()
+            future: Future[Made | None] = Future()
             future.set_exception(error)
-        flying[future] = task
+            flying[future] = task
 
 
 # ---- death ------------------------------------------------------------------------------------------
@@ -227,6 +228,13 @@ def _suspected(lost: Sequence[Task], deaths: Counter[int], refused: Refused | No
                 " ran; it probably needs more memory than there is: shorten its duration, or lower its load"
             )
     return again
+
+
+def _begun(flying: Iterable[Future[Any]]) -> None:
+    """Waits until none is on its way to a worker: loky's thread stumbles over it if told to end just then."""
+    deadline = time.monotonic() + 10 * GLANCE
+    while not all(future.running() or future.done() for future in flying) and time.monotonic() < deadline:
+        time.sleep(GLANCE / 100)
 
 
 @contextmanager

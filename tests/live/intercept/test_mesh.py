@@ -75,8 +75,8 @@ def test_python_and_node_are_in_the_mesh_without_a_word_of_it(monkeypatch: pytes
         networks = {namespace(pid, "net") for pid in mesh.pods.inside(mesh.keeper.processes).values()}
         assert len(networks) == 4
         assert namespace(os.getpid(), "net") not in networks
-        until(lambda: mesh.run(0.1) is None and calls(mesh)["shop -> cart"] > 0)
-        assert calls(mesh)["cart -> prices"] == calls(mesh)["shop -> cart"] == 1
+        made = {"shop -> cart": 1, "cart -> prices": 1}  # each proxy reports when it gets round to it
+        assert until(lambda: mesh.run(0.1) is None and made.items() <= calls(mesh).items())
         left = traces(mesh)
     assert gone(*left)
 

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,25 @@ def test_who_is_told_of_mistakes_gets_all_other_runs(jobs: int) -> None:
     found = dict(summaries(wrong, jobs=jobs, refused=lambda _, error: refusals.append(error)))
     assert sorted(str(error).partition(":")[0] for error in refusals) == ["first", "fourth"]
     assert found == {number: summary for number, summary in summaries(tasks(5)) if number in (1, 2, 4)}
+
+
+def test_left_just_after_a_run_was_handed_over_it_ends_without_a_word(monkeypatch) -> None:
+    """A thread hands it over; told to end before it has, it dies of a KeyError that fills the terminal."""
+    from joblib.externals.loky import process_executor
+
+    def late(thread, hand_over=process_executor._ExecutorManagerThread.add_call_item_to_queue) -> None:
+        time.sleep(0.1)
+        hand_over(thread)
+
+    monkeypatch.setattr(process_executor._ExecutorManagerThread, "add_call_item_to_queue", late)
+    died: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    coming = summaries(tasks(9), jobs=2)
+    next(coming)
+    time.sleep(1.0)  # the second has ended too: it is given as soon as a third was handed over
+    next(coming)
+    coming.close()
+    assert died == []
 
 
 # ---- death ------------------------------------------------------------------------------------------
