@@ -6,9 +6,11 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from math import inf
 from typing import Protocol, final
 
+from meshsim.errors import MeshsimError
 from meshsim.live import Message, commands
 from meshsim.live.clock import LiveClock
 from meshsim.live.control.process import places
@@ -84,6 +86,7 @@ class LivePod(Event):
         self._change = 0
         self._leaves = 0.0
         self._known: float | None = None  # since when everybody knows that it leaves
+        self._error: MeshsimError | None = None  # why it can't start
 
     # ---- it comes -----------------------------------------------------------------------------------
 
@@ -92,11 +95,23 @@ class LivePod(Event):
         mesh, name = self.cluster.mesh, self.place.name
         proxy = mesh.topology.proxy_of(self.place)
         mesh.control.tell(mesh.control.admit(proxy))
-        self._add(mesh.proxies.add(name), "proxy")
-        if self.place.deployment.live is None:
-            self._add(mesh.fork("service", name), "service")
-            self._serves = True
+        with self._tries():
+            self._add(mesh.proxies.add(name), "proxy")
+            if self.place.deployment.live is None:
+                self._add(mesh.fork("service", name), "service")
+                self._serves = True
         self.cluster.clock.at(now + self.place.deployment.startup, self, STARTED)
+
+    @contextlib.contextmanager
+    def _tries(self) -> Iterator[None]:
+        """What can't be started is no end of the mesh where it was ordered: the next `tick` decides."""
+        try:
+            yield
+        except MeshsimError as error:
+            self._error, self.busy = error, True
+        except OSError as error:
+            why = f"the replica {self.place.name} can't be started: {error.strerror}"
+            self._error, self.busy = MeshsimError(why), True
 
     def _add(self, member: Member, role: str) -> None:
         self._members[member] = role
@@ -106,12 +121,13 @@ class LivePod(Event):
         """One of its processes says something."""
         if "rows" in message:
             self.done.add(member)
-        if self.pod.state != STARTING:
+        if self.pod.state != STARTING or self._error is not None:
             return
         if "listening" in message:
             self._said[self._members[member]] = message["listening"]
             if len(self._said) == len(self._members):
-                self._open()
+                with self._tries():
+                    self._open()
         elif "ready" in message:
             member.send({"start": self.cluster.mesh.base})
             self._ready.add(member)
@@ -145,21 +161,24 @@ class LivePod(Event):
         if self.pod.state == LEAVING:
             self._look_around()
             return
-        program, app = self.cluster.program(self.place.name), self.cluster.mesh.apps[self.place.name]
+        if self.pod.state == STARTING and self._error is not None:
+            self.busy = False
+            if not self.cluster.give_up(self, str(self._error)):
+                raise self._error
+            return
+        program = self.cluster.program(self.place.name)
         if program is None or program.code is not None:
             self.busy = False
         elif self.pod.state == GONE:
             if time.monotonic() > self._deadline:
                 _signal(program, signal.SIGKILL)
                 self.busy = False
-        elif self.cluster.mesh.pods.serves(program, app):
+        elif self.cluster.mesh.pods.serves(program, app := self.cluster.mesh.apps[self.place.name]):
             self.busy = False
             self._serves = True
             self._look()
         elif time.monotonic() > self._deadline:
-            error = commands.silence(program, app, SERVING_LIMIT)
-            if not self.cluster.give_up(self, str(error)):
-                raise error
+            self._error = commands.silence(program, app, SERVING_LIMIT)
 
     def fire(self, step: int, now: float) -> None:
         if step == DRAINED:
