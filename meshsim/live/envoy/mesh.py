@@ -6,12 +6,12 @@ scenario time, so what happens to it at a time (updates, replicas that are down)
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from heapq import heappop, heappush
 from pathlib import Path
@@ -301,7 +301,7 @@ class Envoys(Proxies):
                 self._join(id_, member)
         self._clock.advance(now)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _joins(self, id_: str) -> Iterator[None]:
         """Of an Envoy that was added and can't start, whoever wanted it is told."""
         try:
@@ -323,11 +323,12 @@ class Envoys(Proxies):
                 hedges = (call.caller, call.service, call.endpoint) in self._hedged
                 passed[call.service].answered(call.status, call.end - call.start, call.attempts, hedges)
         edges = {f"{envoy.proxy.caller} -> {service}": each.counts() for service, each in passed.items()}
-        for service, counts in zip(passed, edges.values(), strict=True):
-            for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
-                for own, its in GAUGES.items():
-                    if name.endswith(f".{its}"):
-                        setattr(counts, own, getattr(counts, own) + value)
+        with contextlib.suppress(OSError):  # it has ended, or is stuck: whoever settles or stops it says so
+            for service, counts in zip(passed, edges.values(), strict=True):
+                for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
+                    for own, its in GAUGES.items():
+                        if name.endswith(f".{its}"):
+                            setattr(counts, own, getattr(counts, own) + value)
         follower = self._agents.followers.get(id_)
         report = edge_report(edges)
         return report if follower is None else {**report, "configuration": follower.report()}

