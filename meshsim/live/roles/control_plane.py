@@ -36,7 +36,7 @@ from meshsim.mesh.proxy import proxy_key
 from meshsim.scenario import model
 from meshsim.scenario.events import ControlPlaneOutage, on_clock
 from meshsim.scenario.names import suggestion
-from meshsim.scenario.push import Change, control_plane
+from meshsim.scenario.push import Change, Configuration, control_plane
 from meshsim.scenario.topology import Topology
 
 if TYPE_CHECKING:
@@ -208,8 +208,8 @@ class ControlPlane(Role):
         self.take_over(now)
         self.orders.postpone(self.target)
 
-    def _make(self, follower: Follower, version: int, part: int, nonce: str) -> Update:
-        return self.memory.update(version, part, nonce, self.calls[follower.name])
+    def _make(self, to: Follower, version: int, content: Configuration, part: int, nonce: str) -> Update:
+        return self.memory.update(version, content, part, nonce, self.calls[to.name])
 
     # ---- orders -------------------------------------------------------------------------------------
 

@@ -187,8 +187,8 @@ class Plane:
         self.follower = self.streams.add("front/0", 1, hashed("secret"))
         self.follower.subscription = self.plane.subscribe(self.follower, 7, connected=True)
 
-    def make(self, follower, version, part, nonce):
-        return self.memory.update(version, part, nonce, frozenset(["cart"]))
+    def make(self, follower, version, content, part, nonce):
+        return self.memory.update(version, content, part, nonce, frozenset(["cart"]))
 
     async def __aenter__(self):
         self.server = await asyncio.get_running_loop().create_server(self.streams.protocol, HOST, 0)
@@ -275,7 +275,7 @@ async def test_a_journal_gives_all_to_the_next_process_and_half_a_line_is_nothin
     async with Plane(tmp_path) as again:
         assert again.plane.version == 2
         assert again.memory.wanted.policy("front", "cart").timeout == pytest.approx(0.3)
-        assert again.memory.versions[2].scenario == again.memory.wanted
+        assert again.plane.content.scenario == again.memory.wanted
         again.plane.push(1.0)
         assert again.plane.version == 3
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
