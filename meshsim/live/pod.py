@@ -10,7 +10,6 @@ from math import inf
 from typing import final
 
 from meshsim.live import Message, commands
-from meshsim.live.clock import LiveClock
 from meshsim.live.control.process import places
 from meshsim.live.launcher import Launcher
 from meshsim.live.ports import free_ports
@@ -40,7 +39,6 @@ class Owner(Fleet["LivePod"]):
     """
 
     mesh: Launcher
-    clock: LiveClock
     of: dict[Process, LivePod]
     changes: int
     applied: tuple[int, float]
@@ -108,7 +106,7 @@ class LivePod(Life):
             member.send({"start": self.fleet.mesh.base})
             self._ready.add(member)
             if self._ready == self._members.keys():
-                self.fire(CONFIGURED, self.fleet.clock.now())
+                self.fire(CONFIGURED, self.fleet.mesh.now)
 
     def _open(self) -> None:
         """Its processes listen: they are told of the mesh, and the control plane of them."""
@@ -143,7 +141,7 @@ class LivePod(Life):
                 self.busy = False
         elif self.fleet.mesh.pods.serves(program, app):
             self.busy = False
-            self.fire(SERVING, self.fleet.clock.now())
+            self.fire(SERVING, self.fleet.mesh.now)
         elif time.monotonic() > self._deadline:
             raise commands.silence(program, app, SERVING_LIMIT)
 
@@ -167,7 +165,7 @@ class LivePod(Life):
         known, name = self._known is not None and now >= self._leaves, self.place.name
         if (known and self.fleet.mesh.quiet(name, self._known or 0.0)) or now > self._deadline:
             self.busy = False
-            self.go(self.fleet.clock.now())
+            self.go(self.fleet.mesh.now)
 
     def go(self, now: float) -> None:
         super().go(now)

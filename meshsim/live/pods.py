@@ -10,20 +10,16 @@ hand over what they have recorded, and exit. This runs in the launcher, so it go
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import cast
 
 import numpy as np
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Message, commands
-from meshsim.live.clock import LiveClock
 from meshsim.live.control.process import places
-from meshsim.live.launcher import Launcher
-from meshsim.live.loops import PolledAlarm
+from meshsim.live.launcher import Launcher, TickClock
 from meshsim.live.pod import LivePod, Owner
 from meshsim.live.processes import Member, Process, Rows
 from meshsim.mesh.rollout import GONE, READY, STARTING, Deployment
@@ -35,6 +31,8 @@ from meshsim.scenario.topology import Replica, Topology
 class Cluster(Owner):
     """The replicas of a mesh, of which some come and go."""
 
+    clock: TickClock
+
     def __init__(self, mesh: Launcher) -> None:
         self.mesh = mesh
         self.of = {}
@@ -43,25 +41,16 @@ class Cluster(Owner):
         self.ordering = False
         self._orders: dict[int, Deployment] = {}
         self._scaled: set[Deployment] = set()  # by orders
-        self._alarm = PolledAlarm(lambda: None)
-        loop = cast(asyncio.AbstractEventLoop, None)
-        clock = LiveClock(loop, ideal=False, alarm=lambda loop, ring: self._new_alarm(ring))
-        super().__init__(clock, mesh.topology)
-        self.clock = clock
+        super().__init__(TickClock(), mesh.topology)
 
-    def _new_alarm(self, ring: Callable[[], None]) -> PolledAlarm:
-        self._alarm = PolledAlarm(ring)
-        return self._alarm
-
-    def begin(self, base: float) -> None:
-        """Scenario time 0 is known."""
-        self.clock.begin(base)
+    def begin(self) -> None:
+        """Scenario time is known."""
         topology = self.mesh.topology
         on_clock(self.clock, self.mesh.scenario.events, lambda _, event: self.changes_by(topology, event))
 
     def tick(self) -> None:
         """Is called about every 10 ms while the mesh runs."""
-        self._alarm.look()
+        self.clock.advance(self.mesh.now)
         for pod in [pod for pod in self.pods.values() if pod.busy]:
             try:
                 pod.tick()
@@ -85,7 +74,7 @@ class Cluster(Owner):
         self._orders[order["order"]] = deployment
         self._scaled.add(deployment)
         self.ordering = True
-        deployment.scale(order["replicas"], self.clock.now())
+        deployment.scale(order["replicas"], self.mesh.now)
         self.ordering = False
 
     def forget_orders(self) -> None:
@@ -179,6 +168,6 @@ class Cluster(Owner):
             self.mesh.troubles[f"the replica {pod.place.name}"] = {why.partition("\n")[0]: 1}
         for each in [each for each in deployment.pods if each.state == STARTING]:  # they would fail likewise
             deployment.pods.remove(each)
-            each.leave(False, self.clock.now())
+            each.leave(False, self.mesh.now)
         deployment.wanted = len(deployment.pods)
         return True

@@ -89,10 +89,6 @@ class Follower(Subscriber):
         self.streams.plane.answered(self.subscription, answered, good, now)
         self.streams.noted()
 
-    def in_force(self, version: int) -> bool:
-        """Whether it has taken a version, or a newer one."""
-        return self.acked >= version
-
     def refuses(self, version: int) -> bool:
         """Whether it has refused a version, or a newer one."""
         return self.nack is not None and self.nack[0] >= version

@@ -6,13 +6,11 @@ scenario time, so what happens to it at a time (updates, replicas that are down)
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from meshsim.live.envoy.rows import rows
 from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, pending
 from meshsim.live.envoy.watches import check
 from meshsim.live.identity.enrolment import Enrolment
+from meshsim.live.launcher import TickClock
 from meshsim.live.merge import hedged
 from meshsim.live.options import Options
 from meshsim.live.processes import Member
@@ -42,7 +41,6 @@ from meshsim.live.proxy.route import Passed
 from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
 from meshsim.live.troubles import troubles
-from meshsim.mesh.clock import Clock, Event
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
 from meshsim.scenario.topology import Proxy, Topology
@@ -61,23 +59,6 @@ GAUGES = {
 
 HOLDS = f"^http\\.{INBOUND}\\.downstream_rq_active$"
 """A pattern for the statistic of requests that an Envoy has under way for its replica."""
-
-
-class TickClock(Clock):
-    """Scenario time in the launcher's ticks."""
-
-    def __init__(self) -> None:
-        self._due: list[tuple[float, int, Event, int]] = []
-        self._numbers = itertools.count()
-
-    def at(self, time: float, event: Event, step: int) -> None:
-        heappush(self._due, (time, next(self._numbers), event, step))
-
-    def advance(self, now: float) -> None:
-        """Fires what is due."""
-        while self._due and self._due[0][0] <= now:
-            time, _, event, step = heappop(self._due)
-            event.fire(step, time)
 
 
 class ReplicaPod:

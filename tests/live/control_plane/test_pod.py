@@ -28,11 +28,10 @@ class Cluster:
         self.endpoints = {"cart": (1, 2)}
         self.changes, self.applied, self.calm = 0, (0, 0.0), 0.0
         self.of, self.ordering = {}, False
-        self.clock = SimpleNamespace(now=lambda: 5.0)
         ignored = SimpleNamespace(remove=lambda name: None, tell=lambda it: None, dismiss=lambda name: {})
         self.mesh = SimpleNamespace(
             members_of=lambda name: self.members, proxies=ignored, control=ignored,
-            quiet=lambda name, since: since <= self.calm,
+            quiet=lambda name, since: since <= self.calm, now=5.0,
         )  # fmt: skip
 
     def change(self, service, numbers, now):
