@@ -76,9 +76,10 @@ def live(
     """
     with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
-        from meshsim.lab.live import run_live, serve_live  # noqa: PLC0415
+        from meshsim.lab.live import run_live, seeded, serve_live  # noqa: PLC0415
         from meshsim.lab.outsider import hand_out  # noqa: PLC0415
         from meshsim.lab.show import watch  # noqa: PLC0415
+        from meshsim.scenario import load  # noqa: PLC0415
 
         if certificates is not None:
             files.prepare(certificates, option="--certificates")
@@ -93,17 +94,18 @@ def live(
             elif no_load and shown is not None:
                 _show(message, shown)
 
-        common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or (), "otlp": otlp}
-        common |= {"access_log": access_log, "host": host, "intercept": intercept, "ready": ready}
+        loaded = output.fitting(seeded(load(scenario, overrides or ()), seed))
+        common: dict[str, Any] = {"proxy": proxy, "otlp": otlp, "access_log": access_log, "host": host}
+        common |= {"intercept": intercept, "ready": ready}
         with watch.dashboard(quiet=quiet or as_json) as shown:
             common |= {"progress": None if shown is None else shown.say, "watch": shown}
             if no_load:
                 if out is not None or check:
                     raise MeshsimError("with --no-load nothing is measured; leave out --out and --check")
-                raise Exit(_tell(serve_live(scenario, **common), as_json))
+                raise Exit(_tell(serve_live(loaded, **common), as_json))
             if out is not None:
                 files.prepare(out, scenarios=files.RUN)
-            result = run_live(scenario, interrupted=stopping, **common)
+            result = run_live(loaded, interrupted=stopping, **common)
         present_run(result, output)
     raise Exit(run_code(result, check=check))
 
