@@ -137,6 +137,10 @@ def values(attributes: object) -> dict[str, object]:
     return found
 
 
+OF_CLIENTS = {"http.request.method", "server.address", "server.port", "url.full"}
+"""Attributes that OpenTelemetry's conventions require of a client's span."""
+
+
 def wrong_with(span: Seen) -> list[str]:
     """What no receiver would take, or no reader understand."""
     tests = {
@@ -147,6 +151,7 @@ def wrong_with(span: Seen) -> list[str]:
         "a kind": span.kind in ("INTERNAL", "CLIENT", "SERVER"),
         "a service": bool(span.resource.get("service.name")),
         "a method": span.attributes.get("http.request.method") in ("GET", "POST"),
+        "all that a client must say": span.kind != "CLIENT" or span.attributes.keys() >= OF_CLIENTS,
         "a type of its error": span.error == ("error.type" in span.attributes),
     }
     return [f"{span.name}: not {what}" for what, holds in tests.items() if not holds]
