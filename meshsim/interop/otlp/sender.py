@@ -2,7 +2,7 @@
 
 | the receiver | what becomes of a batch |
 |---|---|
-| takes it | sent; spans that it says it rejected are counted |
+| takes it: 200, or another 2xx | sent; spans that it says it rejected are counted |
 | answers 429, 502, 503 or 504 | sent again after its Retry-After, else with back-off |
 | answers anything else | dropped, with the answer as the reason |
 | does not answer in time, or with what is no HTTP; or there is none | sent again with back-off |
@@ -37,6 +37,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from meshsim.errors import MeshsimError, printable, shown
 from meshsim.measure.traces import TraceExport
+from meshsim.version import VERSION
 
 BATCH = 512
 """Spans of one request, at most."""
@@ -83,9 +84,9 @@ def endpoint(url: str) -> SplitResult:
 def own_headers(text: str) -> dict[str, str]:
     """The headers that ``OTEL_EXPORTER_OTLP_HEADERS`` asks for: ``key=value,key=value``."""
     pairs = (each.partition("=") for each in text.split(",") if "=" in each)
-    found = {key.strip(): unquote(value.strip()) for key, _, value in pairs}
+    found = {key.strip().lower(): unquote(value.strip()) for key, _, value in pairs}
     for name, value in found.items():
-        if not NAME.fullmatch(name) or name.lower() in FRAMING:
+        if not NAME.fullmatch(name) or name in FRAMING:
             raise MeshsimError(f"{HEADERS}: {shown(name)} can't be the name of a header here; leave it out")
         if not (value.isascii() and value.isprintable()):
             raise MeshsimError(
@@ -117,7 +118,8 @@ class Sender:
         self._gone = ""
         self.asked = own_headers(os.environ.get(HEADERS, ""))
         self._headers = {
-            "content-type": "application/x-protobuf", "content-encoding": "gzip", **self.asked,
+            "content-type": "application/x-protobuf", "content-encoding": "gzip",
+            "user-agent": f"meshsim/{VERSION}", **self.asked,
         }  # fmt: skip
         self._connection: http.client.HTTPConnection | None = None
         self._late = False  # the exchange was cut off
@@ -137,7 +139,7 @@ class Sender:
         tries = 0
         while True:
             status, wait, why = self._post(body, spans)
-            if status == 200 or not (status in AGAIN or status == 0):
+            if not (status in AGAIN or status == 0):
                 return
             self.retries += 1
             tries += 1
@@ -170,9 +172,9 @@ class Sender:
             limit.cancel()
         if not answer.isclosed() or answer.will_close:
             self.close()
-        if answer.status == 200:
+        if 200 <= answer.status < 300:  # the protocol has 200; receivers with a queue say 202
             self._taken(content, spans)
-            return 200, None, ""
+            return answer.status, None, ""
         why = f"the receiver answered {answer.status}"
         if answer.status not in AGAIN:
             self.drop(spans, why)

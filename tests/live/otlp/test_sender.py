@@ -54,6 +54,7 @@ def test_a_batch_is_taken_as_the_protocol_has_it() -> None:
     ((path, headers, count), _) = receiver.requests
     assert (path, count) == ("/v1/traces", 3)
     assert (headers["content-type"], headers["content-encoding"]) == ("application/x-protobuf", "gzip")
+    assert headers["user-agent"].startswith("meshsim/")
     assert receiver.problems == []
     assert {span.trace[:16] for span in receiver.spans} == {f"{7:016x}"}, (
         "a simulation's traces get an upper half"
@@ -61,6 +62,15 @@ def test_a_batch_is_taken_as_the_protocol_has_it() -> None:
     report = sender.report(5.0)
     assert (report.sent, report.rejected, report.dropped, report.retries) == (5, 0, 0, 0)
     assert report.words() == []
+
+
+def test_a_receiver_with_a_queue_says_202() -> None:
+    with Receiver(answers=[(202, {})], reject=1) as receiver:
+        sender = Sender(receiver.url)
+        sender.send(message(4), 4)
+        sender.close()
+    assert len(receiver.spans) == 4
+    assert (sender.sent, sender.rejected, sender.dropped) == (3, 1, 0)
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
@@ -219,7 +229,7 @@ def test_urls_with_and_without_the_path() -> None:
 
 def test_headers_come_from_the_usual_variable(monkeypatch) -> None:
     assert own_headers("") == {}
-    assert own_headers("api-key=a%20b, x = 1") == {"api-key": "a b", "x": "1"}
+    assert own_headers("Api-Key=a%20b, x = 1") == {"api-key": "a b", "x": "1"}
     with pytest.raises(MeshsimError, match="end of a line"):
         own_headers("a=b%0d%0aevil: 1")
     for name in ("a b", "é", "", "Content-Length", "transfer-encoding"):
