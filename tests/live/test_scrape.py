@@ -14,7 +14,7 @@ from meshsim.live.control.orders import Orders
 from meshsim.live.control.pages import Pages
 from meshsim.live.scrape import merged_page
 from meshsim.live.servers import Listening
-from tests.live.proxy.ends import free_port
+from tests.live.processes import closed_port
 from tests.live.proxy.rig import live, proxied
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\ncalls 3\n"
@@ -57,7 +57,7 @@ async def test_what_does_not_answer_is_left_out_and_counted() -> None:
     async with contextlib.AsyncExitStack() as stack:
         answers = {**BAD, "ours/0": OK, "envoy/0": CHUNKED}
         targets = {name: await stack.enter_async_context(said(answer)) for name, answer in answers.items()}
-        targets["down"] = "127.0.0.1", await free_port()
+        targets["down"] = "127.0.0.1", stack.enter_context(closed_port())
         found = values(await merged_page(targets, b"own 1\n", limit=0.5))
         failed = {pod for (name, pod), value in found.items() if name == "meshsim_scrape_failed" and value}
         assert failed == {*BAD, "down"}

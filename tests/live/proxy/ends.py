@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from tests.live.processes import reserved
+
 HOST = "127.0.0.1"
 END = b"\r\n\r\n"
 
@@ -177,16 +179,18 @@ class Upstream:
         self.connections: set[asyncio.StreamWriter] = set()
         self.accepted = 0
         self.port = 0
+        self.keeping: socket.socket | None = None
         self.server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> int:
-        """Listens; returns the port."""
+        """Listens, at the same port as before if it did; returns it."""
+        self.keeping = self.keeping or reserved()
+        self.port = self.keeping.getsockname()[1]
         self.server = await asyncio.start_server(self._accept, HOST, self.port)
         self.listening.add(self)
         if self.narrow:
             self.server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.port = self.server.sockets[0].getsockname()[1]
         return self.port
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -217,21 +221,15 @@ class Upstream:
     async def close(self) -> None:
         """Listens no more, and drops its connections."""
         self.listening.discard(self)
+        if self.keeping is not None:
+            self.keeping.close()
+            self.keeping = None
         if self.server is not None:
             self.server.close()
             self.server = None
         for task in list(self._tasks):
             task.cancel()
         await settle(lambda: not self._tasks, "the upstream's tasks end")
-
-
-async def free_port() -> int:
-    """A port at which nobody listens."""
-    server = await asyncio.start_server(lambda reader, writer: None, HOST, 0)
-    port: int = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return port
 
 
 # ---- the client ---------------------------------------------------------------------------------------
