@@ -55,7 +55,7 @@ def listening(ports: Iterable[int] | None = None) -> set[int]:
     return found
 
 
-def until(true: Callable[[], bool], seconds: float = 15.0) -> bool:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Waits until something is true."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -1,4 +1,4 @@
-"""A mesh of fakes that serves until tests kill it, and says what there is of it, and where its services are."""
+"""A mesh of fakes that serves until tests kill it, and says what there is of it, and its services' places."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def mesh(chosen: Scenario) -> LiveMesh:
 
 
 def asked(running: LiveMesh) -> Any:
-    with urllib.request.urlopen(running.listeners[CLIENT_PROXY].urls["echo-1"], timeout=5.0) as response:
+    with urllib.request.urlopen(running.listeners[CLIENT_PROXY].urls["echo-1"], timeout=60) as response:
         return json.load(response)
 
 

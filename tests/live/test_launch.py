@@ -43,7 +43,7 @@ SCENARIO = loads(TEXT)
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5.0) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         body: bytes = response.read()
     return body.decode()
 
@@ -62,7 +62,7 @@ def test_a_mesh_goes_through_its_phases_and_hands_over_what_it_has_config_down()
         mesh.start()
         mesh.run(20.0)
         assert mesh.done
-        assert mesh.settle(5.0)
+        assert mesh.settle(60.0)
         left = traces(mesh)
         rows = mesh.stop()
     assert len(rows) == 11
@@ -111,9 +111,9 @@ def heard(said: bytes, log: Path) -> tuple[Member, list[dict[str, Any]]]:
     os.write(outgoing, said)
     os.close(outgoing)
     member.converse(incoming, os.open(os.devnull, os.O_WRONLY), events)
-    messages = [events.get(timeout=10.0)[1]]
+    messages = [events.get(timeout=60.0)[1]]
     while "ended" not in messages[-1]:
-        messages.append(events.get(timeout=10.0)[1])
+        messages.append(events.get(timeout=60.0)[1])
     member.hang_up()
     return member, messages
 
@@ -257,7 +257,7 @@ def test_nothing_is_left_when_the_launcher_is_killed(serving: subprocess.Popen[s
         assert all(alive(pid) for pid in pids)
         assert not gone([], sockets[:1], "/nowhere")
         serving.send_signal(number)
-        serving.wait(20.0)
+        serving.wait(60.0)
         assert until(lambda: gone(pids, sockets, folder))
 
 

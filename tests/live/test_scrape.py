@@ -14,6 +14,7 @@ from meshsim.live.control.orders import Orders
 from meshsim.live.control.pages import Pages
 from meshsim.live.scrape import merged_page
 from meshsim.live.servers import Listening
+from meshsim.live.wire import Limits
 from tests.live.processes import closed_port
 from tests.live.proxy.rig import live, proxied
 
@@ -138,11 +139,12 @@ async def test_many_who_ask_at_once_share_one_scrape() -> None:
 @live
 async def test_who_keeps_connections_to_pages_loses_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "READERS", 3)
+    monkeypatch.setattr(servers, "PAGE_LIMITS", Limits(header_timeout=600.0))
     async with Reports({}) as address:
         kept = [await asyncio.open_connection(*address) for _ in range(5)]
         for reader, _ in kept[:2]:
             with contextlib.suppress(ConnectionError):
-                assert await asyncio.wait_for(reader.read(), 5.0) == b""
+                assert await asyncio.wait_for(reader.read(), 60.0) == b""
         reader, writer = await ask(address, "/ready")
         assert b"200 OK" in await reader.readline()
         for _, each in [*kept, (reader, writer)]:

@@ -16,12 +16,49 @@ HOST = "127.0.0.1"
 END = b"\r\n\r\n"
 
 
-async def settle(true: Callable[[], bool], what: str, patience: float = 20.0) -> None:
+async def settle(true: Callable[[], bool], what: str, patience: float = 60.0) -> None:
     """Waits until something holds."""
     until = time.monotonic() + patience
     while not true():
         assert time.monotonic() < until, f"in {patience} s it did not come true that {what}"
         await asyncio.sleep(0.005)
+
+
+BEAT = 0.002
+"""How often a watch looks whether the machine lets this process run, s; twice that is an interruption."""
+
+
+class Watch:
+    """The time since it was made, by the clock, and as long as the machine let this process run.
+
+    Nothing happens before its time by the clock; it happens not much later as long as the process runs. So
+    `took` is for lower bounds and `ran` for upper ones, which else would be some about the machine.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._beat_at = time.monotonic()
+        self._held = 0.0
+        self._beat()
+
+    @property
+    def took(self) -> float:
+        """By the clock, s."""
+        return time.monotonic() - self._began
+
+    @property
+    def ran(self) -> float:
+        """Without interruptions, s."""
+        return self.took - self._held - self._interruption()
+
+    def _interruption(self) -> float:
+        since = time.monotonic() - self._beat_at
+        return since - BEAT if since > 2 * BEAT else 0.0
+
+    def _beat(self) -> None:
+        self._held += self._interruption()
+        self._beat_at = time.monotonic()
+        self._loop.call_later(BEAT, self._beat)
 
 
 # ---- heads and bodies ---------------------------------------------------------------------------------
