@@ -116,6 +116,8 @@ class Sender:
         self.deadline = float("inf")
         self._patience = patience
         self._gone = ""
+        self._counting = threading.Lock()
+        self._over = False
         self.asked = own_headers(os.environ.get(HEADERS, ""))
         self._headers = {
             "content-type": "application/x-protobuf", "content-encoding": "gzip",
@@ -215,31 +217,48 @@ class Sender:
 
     def _taken(self, content: bytes, spans: int) -> None:
         """Counts a batch that was taken, whole or in part."""
-        rejected, why = 0, ""
+        rejected, why, times = 0, "", 0
         try:
             partial = ExportTraceServiceResponse.FromString(content).partial_success
-            rejected, why = min(max(partial.rejected_spans, 0), spans), partial.error_message
+            rejected = times = min(max(partial.rejected_spans, 0), spans)
+            if rejected:
+                why = f"the receiver rejected spans: {partial.error_message or 'no reason given'}"
+            elif partial.error_message:
+                why, times = f"the receiver warns: {partial.error_message}", 1
         except DecodeError:
-            self._note("the receiver's answer is no OTLP", 1)
-        self.sent += spans - rejected
-        if rejected:
-            self.rejected += rejected
-            self._note(f"the receiver rejected spans: {why or 'no reason given'}", rejected)
-        elif why:
-            self._note(f"the receiver warns: {why}", 1)
+            why, times = "the receiver's answer is no OTLP", 1
+        self._count(why, times, sent=spans - rejected, rejected=rejected)
 
     def drop(self, spans: int, why: str) -> None:
         """Counts spans that nobody will send."""
-        if spans:
-            self.dropped += spans
-            self._note(why, spans)
+        self._count(why, spans, dropped=spans)
+
+    def end(self, spans: int, why: str) -> None:
+        """Drops what of so many spans has not been counted yet; nothing is counted after that."""
+        with self._counting:
+            self._over = True
+        self.dropped += (left := spans - self.counted)
+        self._note(why, left)
+
+    @property
+    def counted(self) -> int:
+        """Spans of which it is known what became of them."""
+        return self.sent + self.rejected + self.dropped
+
+    def _count(self, why: str, times: int, sent: int = 0, rejected: int = 0, dropped: int = 0) -> None:
+        with self._counting:
+            if not self._over:
+                self.sent += sent
+                self.rejected += rejected
+                self.dropped += dropped
+                self._note(why, times)
 
     def _note(self, why: str, times: int) -> None:
         """Keeps a reason, which may be a receiver's: few, short, and fit to be printed."""
-        words = printable(why)[:REASON_CHARACTERS]
-        self.problems[words if words in self.problems or len(self.problems) < REASONS else OTHER_REASONS] += (
-            times
-        )
+        if times:
+            words = printable(why)[:REASON_CHARACTERS]
+            known = words in self.problems or len(self.problems) < REASONS
+            self.problems[words if known else OTHER_REASONS] += times
 
     def interrupt(self, spans: int) -> None:
         """Ctrl-C: so many spans will not be sent."""
@@ -279,7 +298,7 @@ class Stream:
         self._encode = encode
         self._queue: queue.SimpleQueue[tuple[Any, int] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._waiting = 0
+        self._offered = 0
         self._overflow: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -287,10 +306,10 @@ class Stream:
     def offer(self, item: Any, spans: int) -> None:
         """Takes something with so many spans, unless too many wait."""
         with self._lock:
-            if self._waiting + spans > QUEUE_SPANS:
+            if self._offered - self._sender.counted + spans > QUEUE_SPANS:
                 self._overflow["the receiver is too slow, and the queue was full"] += spans
                 return
-            self._waiting += spans
+            self._offered += spans
         self._queue.put((item, spans))
 
     def miss(self, spans: int, why: str) -> None:
@@ -313,11 +332,9 @@ class Stream:
         self._thread.join(0.5)
         for why, spans in self._overflow.items():
             sender.drop(spans, why)
-        with self._lock:
-            if pressed:
-                sender.interrupt(self._waiting)
-            else:
-                sender.drop(self._waiting, "the run was over before the receiver took them")
+        sender.interrupted = pressed
+        late = "interrupted" if pressed else "the run was over before the receiver took them"
+        sender.end(self._offered + self._overflow.total(), late)  # the thread may still wait for an answer
 
     def _run(self) -> None:
         sender = self._sender
@@ -329,13 +346,6 @@ class Stream:
                         break
                     sender.send(message, count)
                     left -= count
-                    self._sent(count)
             except Exception as error:  # whatever it is: the next ones are sent
                 sender.drop(left, f"an error of meshsim's own, please report it: {error!r}")
-                self._sent(left)
         sender.close()
-
-    def _sent(self, spans: int) -> None:
-        """So many wait no longer."""
-        with self._lock:
-            self._waiting -= spans

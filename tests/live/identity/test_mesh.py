@@ -127,7 +127,7 @@ def test_an_authority_that_hangs_keeps_nobody_waiting(monkeypatch):
         mesh.run(0.3)
         os.kill(mesh.control.pid, signal.SIGSTOP)
         mesh.run(10.0)
-        assert mesh.settle(5.0)
+        assert mesh.settle(60.0)
         monkeypatch.setattr(launch, "PHASE_LIMIT", 1.0)
         rows = mesh.stop()
         left = traces(mesh)
@@ -155,7 +155,7 @@ def test_a_program_from_outside_gets_a_certificate_of_the_client(tmp_path):
         import http.client
 
         host, port = mesh.listeners["front/0"].inbound
-        connection = http.client.HTTPSConnection(host, port, context=context, timeout=5)
+        connection = http.client.HTTPSConnection(host, port, context=context, timeout=60)
         connection.request("GET", "/")
         assert connection.getresponse().status == 200
         connection.close()

@@ -221,7 +221,7 @@ async def test_a_certificate_expires_while_nobody_signs_and_that_is_noted():
         await identity.enrol()
         begin(identity, at)
         at.server.go_down()
-        await settle(lambda: EXPIRED in kinds(identity), "expiry", 5.0)
+        await settle(lambda: EXPIRED in kinds(identity), "expiry")
         assert set(kinds(identity)) == {REFUSED_BY_CA, EXPIRED}
         at.server.come_up()
         await settle(lambda: SIGNED in kinds(identity), "signed")

@@ -109,7 +109,7 @@ async def test_it_never_answers() -> None:
         answer = await rig.ask()
         assert (answer.status, answer.body) == (504, b"upstream request timeout")
         assert await rig.outcome() == (504, "URX,UT", 3, 3)
-        assert 85 <= rig.log()[0]["duration"] < 500
+        assert 85 <= rig.log()[0]["duration"] < 5000
         await settle(lambda: not rig.upstream.connections, "the tries' connections are closed")
 
 
