@@ -70,6 +70,7 @@ class ProxyIdentity(Issuer):
         self.events: list[tuple[float, int]] = []
         self.answer = None
         self.agent = None
+        self._closed = False
         self._wish = _Wish(name, enrolment.token)
         self._key = self._wish.key
         self._one_at_a_time = asyncio.Lock()
@@ -191,7 +192,8 @@ class ProxyIdentity(Issuer):
 
     def learn(self, generation: int, *, drops: bool) -> None:
         """A root is pushed to it, or that those before it are not trusted any more."""
-        self._spawn(self._learn(lambda roots: (min if drops else max)(roots) >= generation))
+        if not self._closed:
+            self._spawn(self._learn(lambda roots: (min if drops else max)(roots) >= generation))
 
     def ask(self, agent: Agent, number: int, now: float) -> None:
         self._stop_asking()
@@ -229,7 +231,10 @@ class ProxyIdentity(Issuer):
         task.add_done_callback(self._learning.discard)
 
     def close(self) -> None:
-        """Asks for nothing any more."""
+        """Asks for nothing any more, whatever was to come."""
+        self._closed = True
+        if self.agent is not None:
+            self.agent.stop()
         self._stop_asking()
         for task in self._learning:
             task.cancel()

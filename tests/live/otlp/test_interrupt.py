@@ -117,7 +117,7 @@ def test_a_stream_counts_what_it_leaves_batch_by_batch() -> None:
         press = threading.Timer(0.1, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
         press.start()
         stream.close()
-        report = sender.report(0.0)
+        report = stream.report(0.0)
         press.join()
     assert report.interrupted
     assert 0 < report.sent < 50

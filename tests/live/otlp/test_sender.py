@@ -15,6 +15,7 @@ from meshsim.interop.otlp.encode import Encoder
 from meshsim.interop.otlp.sender import QUEUE_SPANS, Sender, Stream, endpoint, own_headers, retry_after
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver
+from tests.live.processes import until
 
 SCENARIO = loads("{name: s, duration: 1s, services: {a: {time: 1ms}}, load: [{to: a, rate: 1/s}]}")
 
@@ -147,7 +148,7 @@ def encode(item):
 
 def test_a_stream_never_makes_anybody_wait_and_counts_what_does_not_fit() -> None:
     with Receiver(delay=0.3) as receiver:
-        stream = Stream(sender := Sender(receiver.url, float("inf")), encode)
+        stream = Stream(Sender(receiver.url, float("inf")), encode)
         began = time.monotonic()
         offered = 0
         while offered < 2 * QUEUE_SPANS:
@@ -155,9 +156,10 @@ def test_a_stream_never_makes_anybody_wait_and_counts_what_does_not_fit() -> Non
             offered += 512
         assert time.monotonic() - began < 0.3, "offering waits for nobody"
         stream.close(0.5)
-    assert sender.dropped >= QUEUE_SPANS
-    assert sum(sender.problems.values()) == sender.dropped
-    assert "the receiver is too slow, and the queue was full" in sender.problems
+    report = stream.report(0.0)
+    assert report.dropped >= QUEUE_SPANS
+    assert sum(report.problems.values()) == report.dropped
+    assert "the receiver is too slow, and the queue was full" in report.problems
 
 
 def test_a_stream_sends_all_that_waits_when_it_is_closed() -> None:
@@ -171,22 +173,38 @@ def test_a_stream_sends_all_that_waits_when_it_is_closed() -> None:
 
 
 def test_the_end_of_a_run_waits_for_a_dead_receiver_no_longer_than_it_says() -> None:
-    stream = Stream(sender := Sender(f"http://127.0.0.1:{closed_port()}", float("inf")), encode)
+    stream = Stream(Sender(f"http://127.0.0.1:{closed_port()}", float("inf")), encode)
     for number in range(4):
         stream.offer((5, 1 + 5 * number), 5)
     began = time.monotonic()
     stream.close(0.5)
     assert time.monotonic() - began < 3.0
-    assert (sender.sent, sender.dropped) == (0, 20)
+    report = stream.report(0.0)
+    assert (report.sent, report.dropped) == (0, 20)
 
 
 def test_a_receiver_that_never_answers_is_left() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        stream = Stream(sender := Sender(f"http://127.0.0.1:{server.getsockname()[1]}", float("inf")), encode)
+        stream = Stream(Sender(f"http://127.0.0.1:{server.getsockname()[1]}", float("inf")), encode)
         stream.offer((5, 1), 5)
         stream.close(0.3)
-        assert (sender.sent, sender.dropped) == (0, 5)
+        report = stream.report(0.0)
+        assert (report.sent, report.dropped) == (0, 5)
     assert threading.active_count() < 20
+
+
+def test_a_batch_that_is_taken_after_the_end_counts_once() -> None:
+    with Receiver(delay=1.5) as receiver:
+        stream = Stream(sender := Sender(receiver.url, float("inf")), encode)
+        stream.offer((3, 1), 3)
+        assert until(lambda: sender._connection is not None), "it is on its way"
+        stream.close(0.0)
+        before = stream.report(0.0)
+        assert until(lambda: sender.sent == 3)
+        after = stream.report(0.0)
+    assert (before.sent, before.dropped) == (0, 3)
+    assert before.problems == {"the run was over before the receiver took them": 3}
+    assert (after.sent, after.dropped, after.problems) == (3, 0, {})
 
 
 @pytest.mark.parametrize(
