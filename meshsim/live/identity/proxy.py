@@ -30,6 +30,7 @@ from meshsim.mesh.clock import Event
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.station import Station
 from meshsim.random import CERTIFICATES, PUSH, Key, derive
+from meshsim.scenario.events import root_generations
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.parts import renewal
 
@@ -160,10 +161,8 @@ class ProxyIdentity(Issuer):
 
     def _hear_of_roots(self, scenario: Scenario, key: Key) -> None:
         """The control plane says when there are other roots."""
-        rotations = (number for number, event in enumerate(scenario.events) if event.rotate_root)
         delay = scenario.mesh.push_delay.build()
-        by_time = sorted(rotations, key=lambda number: scenario.events[number].at)
-        for generation, number in enumerate(by_time, 1):
+        for number, generation in root_generations(scenario.events).items():
             event, own = scenario.events[number], derive(key, number)
             learns = event.at + delay.draw(own, PUSH)
             self.clock.at(learns, Lesson(self, generation, drops=False), 0)

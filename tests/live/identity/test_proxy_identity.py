@@ -169,7 +169,7 @@ async def test_what_can_not_be_used_is_asked_for_again(error):
         assert tls.used[0].certificate == identity.answer.certificate
         assert not at.server.refusals
         tls.times, tls.used = 1, []
-        at.signer.rotate(time.time())
+        at.signer.rotate(1)
         identity.learn(1, drops=False)
         await settle(lambda: any(len(each.roots) == 2 for each in tls.used), "the new root is used")
         identity.close()
