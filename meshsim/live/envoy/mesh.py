@@ -24,12 +24,12 @@ from meshsim.live.envoy.agents import Agents
 from meshsim.live.envoy.configured import ConfiguredEnvoy
 from meshsim.live.envoy.connections import ConnectionCounts, Reading, without_rejected
 from meshsim.live.envoy.member import EnvoyMember, Says
-from meshsim.live.envoy.process import Envoy
+from meshsim.live.envoy.process import Envoy, binary
 from meshsim.live.envoy.proxy import INBOUND
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.live.envoy.rows import rows
-from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, pending
+from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, cluster, pending
 from meshsim.live.envoy.watches import check
 from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.launcher import TickClock
@@ -113,6 +113,9 @@ class Envoys(Proxies):
     ) -> None:  # fmt: skip
         super().__init__()
         refuse(scenario)
+        binary()
+        if options.receiver is not None:
+            cluster(options.receiver)
         self.options = options
         self.scenario = scenario
         start = Topology(scenario)
