@@ -238,7 +238,7 @@ class LiveMesh:
             self.base += -(time.time() + LEAD) % 1.0
         self.began = time.time() + self.base - time.monotonic()
         self.proxies.start(self.base)
-        self.cluster.begin(self.base)
+        self.cluster.begin()
         for member in self._members:
             if member is not self.control.member:
                 member.send({"start": self.base})

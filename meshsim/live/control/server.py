@@ -18,6 +18,7 @@ from meshsim.live.control.messages import Hello, MessageError, Update, number, w
 from meshsim.live.secret import hashed
 from meshsim.live.troubles import trouble
 from meshsim.mesh.control_plane import ControlPlane, Subscriber, Subscription
+from meshsim.scenario.push import Configuration
 
 SAID_BYTES = 64 << 10
 """Of what a proxy says, at most."""
@@ -28,8 +29,8 @@ FORGOTTEN = 10_000
 
 NOT_MADE = "it has a version that was not made"
 
-Make = Callable[["Follower", int, int, str], Update]
-"""Makes the update of a version, and a part, for a proxy; the last is its nonce."""
+Make = Callable[["Follower", int, Configuration, int, str], Update]
+"""Makes the update of a version, with this content, and a part, for a proxy; the last is its nonce."""
 Keep = Callable[[Message], None]
 """Writes down a fact, as `meshsim.live.control.ledger` reads it."""
 
@@ -59,9 +60,9 @@ class Follower(Subscriber):
         self.missed = False
         self.sent: dict[str, int] = {}
 
-    def deliver(self, subscription: Subscription, version: int, part: int, now: float) -> None:
+    def deliver(self, to: Subscription, version: int, content: Configuration, part: int, now: float) -> None:
         nonce = secrets.token_hex(8)
-        update = self.streams.make(self, version, part, nonce)
+        update = self.streams.make(self, version, content, part, nonce)
         if self.stream is None or not self.stream.send(update.message()):
             self.missed = True
             return
@@ -87,10 +88,6 @@ class Follower(Subscriber):
         self.streams.keep({"answered": self.name, "has": answered, "good": good, "at": now})
         self.streams.plane.answered(self.subscription, answered, good, now)
         self.streams.noted()
-
-    def in_force(self, version: int) -> bool:
-        """Whether it has taken a version, or a newer one."""
-        return self.acked >= version
 
     def refuses(self, version: int) -> bool:
         """Whether it has refused a version, or a newer one."""

@@ -7,13 +7,11 @@ scenario time, so what happens to it at a time (updates, replicas that are down)
 from __future__ import annotations
 
 import contextlib
-import itertools
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +25,15 @@ from meshsim.live.envoy.agents import Agents
 from meshsim.live.envoy.configured import ConfiguredEnvoy
 from meshsim.live.envoy.connections import ConnectionCounts, Reading, without_rejected
 from meshsim.live.envoy.member import EnvoyMember, Says
-from meshsim.live.envoy.process import Envoy
+from meshsim.live.envoy.process import Envoy, binary
 from meshsim.live.envoy.proxy import INBOUND
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.live.envoy.rows import rows
-from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, pending
+from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, cluster, pending
 from meshsim.live.envoy.watches import check
 from meshsim.live.identity.enrolment import Enrolment
+from meshsim.live.launcher import TickClock
 from meshsim.live.merge import hedged
 from meshsim.live.options import Options
 from meshsim.live.processes import Member
@@ -43,7 +42,6 @@ from meshsim.live.proxy.route import Passed
 from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
 from meshsim.live.troubles import troubles
-from meshsim.mesh.clock import Clock, Event
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
 from meshsim.scenario.topology import Proxy, Topology
@@ -62,23 +60,6 @@ GAUGES = {
 
 HOLDS = f"^http\\.{INBOUND}\\.downstream_rq_active$"
 """A pattern for the statistic of requests that an Envoy has under way for its replica."""
-
-
-class TickClock(Clock):
-    """Scenario time in the launcher's ticks."""
-
-    def __init__(self) -> None:
-        self._due: list[tuple[float, int, Event, int]] = []
-        self._numbers = itertools.count()
-
-    def at(self, time: float, event: Event, step: int) -> None:
-        heappush(self._due, (time, next(self._numbers), event, step))
-
-    def advance(self, now: float) -> None:
-        """Fires what is due."""
-        while self._due and self._due[0][0] <= now:
-            time, _, event, step = heappop(self._due)
-            event.fire(step, time)
 
 
 class ReplicaPod:
@@ -133,6 +114,9 @@ class Envoys(Proxies):
     ) -> None:  # fmt: skip
         super().__init__()
         refuse(scenario)
+        binary()
+        if options.receiver is not None:
+            cluster(options.receiver)
         self.options = options
         self.scenario = scenario
         start = Topology(scenario)

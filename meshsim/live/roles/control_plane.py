@@ -36,7 +36,7 @@ from meshsim.mesh.proxy import proxy_key
 from meshsim.scenario import model
 from meshsim.scenario.events import ControlPlaneOutage, on_clock
 from meshsim.scenario.names import suggestion
-from meshsim.scenario.push import Change, control_plane
+from meshsim.scenario.push import Change, Configuration, control_plane
 from meshsim.scenario.topology import Topology
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class ControlPlane(Role):
             from meshsim.live.identity.authority import CertificateAuthority  # noqa: PLC0415 - an extra
 
             self.authority = CertificateAuthority(
-                scenario.mesh.mtls, self.clock, self.journal, told["tokens"], spec.seed, told["inclusive"]
+                scenario, self.clock, self.journal, told["tokens"], spec.seed, told["inclusive"]
             )
         self.target = self.plane.version  # the version that brings all changes until now
         self.orders = Orders(told["secret"], self._do, self.streams.followers.values)
@@ -208,8 +208,8 @@ class ControlPlane(Role):
         self.take_over(now)
         self.orders.postpone(self.target)
 
-    def _make(self, follower: Follower, version: int, part: int, nonce: str) -> Update:
-        return self.memory.update(version, part, nonce, self.calls[follower.name])
+    def _make(self, to: Follower, version: int, content: Configuration, part: int, nonce: str) -> Update:
+        return self.memory.update(version, content, part, nonce, self.calls[to.name])
 
     # ---- orders -------------------------------------------------------------------------------------
 

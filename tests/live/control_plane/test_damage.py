@@ -38,9 +38,9 @@ async def test_it_goes_on_behind_the_version_that_a_proxy_has(tmp_path):
         reader, writer = await follow(plane.address, hello(version=7))
         update = json.loads(await reader.readline())
         assert (made, update["version"], plane.plane.version) == ([7], 8, 8)
-        assert not plane.follower.in_force(8), "only what is acked is"
+        assert plane.follower.acked < 8, "only what is acked is"
         writer.write(json.dumps({"ack": update["nonce"], "version": 8}).encode() + b"\n")
-        await settle(lambda: plane.follower.in_force(8), "it is acked")
+        await settle(lambda: plane.follower.acked >= 8, "it is acked")
         assert len(plane.plane.pushes) == 9
         assert any("does not know" in each for each in troubles)
         writer.close()
@@ -68,4 +68,4 @@ def test_a_mesh_can_be_changed_after_its_journal_was_lost():
         assert (done.missing, done.proxies) == ({}, 4)
         assert done.version > 4
         with pytest.raises(urllib.error.HTTPError, match="500"):  # cart takes 12 ms
-            urllib.request.urlopen(mesh.listeners["client/0"].urls["front"], timeout=5)
+            urllib.request.urlopen(mesh.listeners["client/0"].urls["front"], timeout=60)

@@ -34,7 +34,7 @@ def test_replicas_come_though_the_control_plane_that_was_asked_first_is_killed(a
         asking.start()
         time.sleep(after)
         os.kill(pid, signal.SIGKILL)
-        asking.join(20.0)
+        asking.join(60.0)
         assert scaled[0].replicas == ["cart/0", "cart/1", "cart/2", "cart/3"]
         assert status_of(mesh)["endpoints"]["cart"] == scaled[0].replicas
         assert scaled[0].missing == {}
