@@ -210,8 +210,10 @@ class Envoys(Proxies):
         self._passed[id_] = {service: Passed() for service in envoy.proxy.upstreams}
         member = EnvoyMember(id_, envoy.folder, self._says, self._told, certified=not proxy.identified)
         self._joining[id_] = member
-        if proxy.identified:
-            self._agents.join(proxy, self.enrolments[id_])
+        with self._joins(id_):
+            envoy.folder.mkdir(parents=True, exist_ok=True)
+            if proxy.identified:
+                self._agents.join(proxy, self.enrolments[id_])
         return member
 
     def _join(self, id_: str, member: EnvoyMember) -> None:

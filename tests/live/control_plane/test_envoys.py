@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -148,6 +149,21 @@ def test_a_full_disk_refuses_what_is_ordered_until_there_is_room_again(unwritabl
         assert status(mesh.listeners["client/0"].urls["front"]) == 200
         assert len(steer.scale_live("cart", 2, mesh="no room").replicas) == 2
         assert status_of(mesh)["endpoints"]["front"] == ["front/0"]
+
+
+def test_an_envoy_without_room_for_its_certificate_is_refused_at_once(monkeypatch):
+    with serving(scenario(name="no folder", mesh=MTLS), "envoy"):
+        make = Path.mkdir
+
+        def mkdir(self, *rest, **more):
+            if self.name.startswith("cart-2"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            make(self, *rest, **more)
+
+        monkeypatch.setattr(Path, "mkdir", mkdir)
+        with pytest.raises(MeshsimError, match=r"the Envoy of cart/2: .*No space left"):
+            steer.scale_live("cart", 3, mesh="no folder")
+        assert len(steer.scale_live("cart", 3, mesh="no folder").replicas) == 3
 
 
 def test_an_envoy_that_dies_while_it_joins_is_no_harm_to_a_mesh_that_runs(monkeypatch):
