@@ -80,6 +80,7 @@ class _Waiting(Reply):
 
     def __init__(self, answer: asyncio.Future[tuple[int, bytes]]) -> None:
         self.answer = answer
+        answer.add_done_callback(lambda it: it.cancelled() or it.exception())  # though nobody waits any more
         self.patience: asyncio.Timeout | None = None
         self.status = 0
         self.data = b""

@@ -1,6 +1,7 @@
 """What a proxy does with an authority that answers nonsense, loses answers, or is not there."""
 
 import asyncio
+import gc
 import json
 import time
 
@@ -51,6 +52,28 @@ def begin(identity, at):
 
 def kinds(identity):
     return [what for _, what in identity.events]
+
+
+@live
+async def test_a_connection_that_ends_when_nobody_asks_any_more_is_no_error(monkeypatch):
+    connect, said = client.connect, []
+    loop().set_exception_handler(lambda _, context: said.append(context["message"]))
+    async with authority(loop()) as at:
+
+        async def late(*arguments):
+            assert await connect(*arguments)
+            await settle(lambda: at.connections, "it is open")
+            for each in list(at.connections):
+                each.abort()
+            await settle(lambda: not at.connections, "it is lost")
+            await asyncio.sleep(0.05)
+            raise TimeoutError
+
+        monkeypatch.setattr(client, "connect", late)
+        with pytest.raises(AnswerError, match="timeout"):
+            await at.client().roots()
+        gc.collect()
+        assert said == []
 
 
 @live
