@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -64,6 +65,15 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def signal_control(mesh: LiveMesh, number: int = signal.SIGKILL) -> int:
+    """Sends a signal to the control plane of a mesh, as soon as there is one; returns its pid."""
+    assert until(lambda: mesh.control.pid is not None)
+    pid = mesh.control.pid
+    assert pid is not None
+    os.kill(pid, number)
+    return pid
 
 
 def gone(pids: Iterable[int], sockets: Iterable[int], folder: str | Path) -> bool:

@@ -94,9 +94,9 @@ class ControlProcess:
         return {name: each.getsockname()[1] for name, each in self._bound.items()}
 
     @property
-    def pid(self) -> int:
-        """Of its process; 0 between two of them."""
-        return 0 if self.member is None else self.member.pid
+    def pid(self) -> int | None:
+        """Of its process; None between two of them: kill(2) takes 0 for all of one's own group."""
+        return None if self.member is None else self.member.pid
 
     @property
     def url(self) -> str:

@@ -20,6 +20,7 @@ from meshsim.mesh.rollout import GONE
 from meshsim.scenario import loads
 from meshsim.scenario.topology import Topology
 from tests.live.control_plane.test_mesh_control import scenario, serving, status_of, until
+from tests.live.processes import signal_control
 
 PROGRAM = """#!/usr/bin/env python3
 import http.server, os
@@ -111,7 +112,7 @@ def test_the_metrics_of_a_mesh_forget_who_has_gone_though_the_control_plane_was_
         steer.scale_live("cart", 3, mesh="forgets")
         steer.scale_live("cart", 2, mesh="forgets")
         until(lambda: not mesh.members_of("cart/2"), "it has gone")
-        os.kill(mesh.control.pid, signal.SIGKILL)
+        signal_control(mesh)
         steer.set_live({"access": []}, mesh="forgets")
         with urllib.request.urlopen(f"{mesh.control.url}/stats/prometheus", timeout=20) as answer:
             page = answer.read().decode()
@@ -123,7 +124,7 @@ def test_why_a_control_plane_has_ended_by_itself_is_in_the_results():
     with serving(scenario(name="poisoned")) as mesh:
         mesh.control.tell({"endpoints": {"cart": 5}, "change": 1})
         until(lambda: mesh.control.deaths == 1, "it can't do that")
-        os.kill(mesh.control.pid, signal.SIGKILL)
+        signal_control(mesh)
         assert steer.set_live({"access": []}, mesh="poisoned").missing == {}
         assert status_of(mesh)["pid"]
     said = mesh.troubles["the control plane of the mesh"]
