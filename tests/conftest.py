@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis.internal.conjecture.providers import Constants, HypothesisProvider
@@ -18,6 +20,16 @@ HypothesisProvider._local_constants = Constants()
 
 # Tables are as wide as they would be on no terminal; who runs tests in parallel is told a width
 os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _temporary_files_are_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Meshes are found there by their names, and what is left of them is swept: no other process's."""
+    with pytest.MonkeyPatch.context() as changed:
+        folder = str(tmp_path_factory.mktemp("t"))
+        changed.setenv("TMPDIR", folder)
+        changed.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")
