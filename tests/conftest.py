@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis.internal.conjecture.providers import Constants, HypothesisProvider
@@ -23,10 +24,13 @@ os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _temporary_files_are_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _temporary_files_are_its_own() -> Iterator[None]:
     """Meshes are found there by their names, and what is left of them is swept: no other process's."""
-    with pytest.MonkeyPatch.context() as changed:
-        folder = str(tmp_path_factory.mktemp("t"))
+    with (
+        tempfile.TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as changed,
+    ):
+        Path(folder).chmod(0o711)  # for the processes of other users that tests start
         changed.setenv("TMPDIR", folder)
         changed.setattr(tempfile, "tempdir", folder)
         yield
