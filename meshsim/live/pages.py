@@ -7,6 +7,7 @@ say whose call it is. A service passes on what any must: see `CARRIED`.
 from __future__ import annotations
 
 from array import array
+from typing import Any
 from urllib.parse import urlsplit
 
 from meshsim.live.clock import LiveClock
@@ -29,6 +30,7 @@ from meshsim.mesh.proxy import Proxy, Route
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.spans import Tracer
 from meshsim.mesh.station import Station
+from meshsim.mesh.visit import Repeats
 from meshsim.random import Key
 from meshsim.scenario import model
 from meshsim.scenario.machines import ConfiguredRoute, ConfiguredUpstream
@@ -96,7 +98,8 @@ class PageTransport(SocketTransport):
         call = attempt.call
         request = call.request
         context = Context(call.key, request.start, call.extra, request.sampled, request.priority)
-        parent = call.owner.span or call.key  # type: ignore[attr-defined]  # the calls of a page are Calls
+        owner = call.owner  # type: ignore[attr-defined]  # the calls of a page are Calls
+        parent = owner.span or call.key
         trace = key_hex(self.half if self.numbered else request.half, request.key)
         headers = [
             (self.context_name, context.header()),
@@ -105,7 +108,8 @@ class PageTransport(SocketTransport):
         if self.numbered:
             headers.append((REQUEST_ID, request_id(request.key)))
         else:
-            headers += call.owner.carried  # type: ignore[attr-defined]  # and those of a service a Stay's
+            stay: Any = owner.visit if isinstance(owner, Repeats) else owner
+            headers += stay.carried  # the visits of a service are Stays
         return request_head(*self.pages[call.route.number], headers, 0)
 
 
