@@ -56,7 +56,7 @@ def test_what_an_event_has_set_is_pushed_by_the_next_one_if_the_first_could_not(
 def test_one_that_dies_before_it_serves_is_followed_by_the_next_within_a_second(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(process.time, "monotonic", lambda: now[0])
-    fork = lambda told: SimpleNamespace(name="it")  # noqa: E731
+    fork = lambda told: SimpleNamespace(name="it", code=-9)  # noqa: E731
     control = ControlProcess(Topology(scenario(mesh=MTLS)), tmp_path, fork, inclusive=True)
     waits = []
     for _ in range(12):

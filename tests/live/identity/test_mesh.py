@@ -12,7 +12,7 @@ import pytest
 
 from meshsim.errors import MeshsimError
 from meshsim.lab.live import run_live
-from meshsim.lab.outsider import hand_out
+from meshsim.lab.outsider import hand_out, prepare
 from meshsim.live import launch
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import Options
@@ -171,4 +171,5 @@ def test_the_launcher_can_import_it_first(module):
 def test_without_mtls_there_is_no_certificate(tmp_path):
     chosen = loads("name: plain\nduration: 1s\nload: [{to: a, rate: 1/s}]\nservices: {a: {time: 1ms}}\n")
     with pytest.raises(MeshsimError, match="no mTLS"):
-        hand_out(LiveMesh(chosen, 1, Options()), tmp_path)
+        prepare(chosen, tmp_path / "certificates")
+    assert not (tmp_path / "certificates").exists()
