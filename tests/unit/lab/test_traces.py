@@ -1,4 +1,4 @@
-"""The spans of a folder that somebody else may have written, or a bad disk: read whole, or refused by name."""
+"""The spans of a folder that somebody else has written, or a bad disk: read whole, or refused by name."""
 
 from __future__ import annotations
 
