@@ -373,7 +373,10 @@ class LiveMesh:
         """Ends every process; what each has recorded, by (role, id). MeshsimError if one has ended before."""
         self._progress("collecting")
         self.proxies.finish()
-        members = {each: key for each, key in self._members.items() if self.cluster.has_rows(each)}
+        keepers = self.control, self.cluster
+        members = {
+            each: key for each, key in self._members.items() if all(one.has_rows(each) for one in keepers)
+        }
         for member in members:
             member.send({"stop": True})
         heard = self._await("rows", list(members))

@@ -67,7 +67,7 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
     return True
 
 
-def signal_control(mesh: LiveMesh, number: int = signal.SIGKILL) -> int:
+def signal_control_plane(mesh: LiveMesh, number: int = signal.SIGKILL) -> int:
     """Sends a signal to the control plane of a mesh, as soon as there is one; returns its pid."""
     assert until(lambda: mesh.control.pid is not None)
     pid = mesh.control.pid

@@ -22,7 +22,7 @@ from meshsim.live.control.ledger import Ledger
 from meshsim.live.control.messages import Following
 from meshsim.live.folders import NOTE
 from meshsim.live.identity.enrolment import Enrolment
-from meshsim.live.processes import Member, Rows
+from meshsim.live.processes import Member, Process, Rows
 from meshsim.live.secret import hashed, new_token
 from meshsim.live.servers import bound
 from meshsim.scenario.dump import flow
@@ -182,6 +182,13 @@ class ControlProcess:
         """Tells it something, if it is there; one that is not will be told everything."""
         if self.member is not None and self._told:
             self.member.send(message)
+
+    def has_rows(self, process: Process) -> bool:
+        """Whether a process hears that the mesh stops; one that has only begun to take over is let go."""
+        if process is not self.member or self._told:
+            return True
+        self.member.hang_up()
+        return False
 
     def died(self) -> None:
         """Its process has ended: another follows, at once if it has served."""

@@ -15,7 +15,7 @@ from meshsim.live.control.process import JOURNAL
 from meshsim.live.troubles import troubles
 from meshsim.scenario import loads
 from tests.live.control_plane.test_mesh_control import scenario, serving
-from tests.live.processes import signal_control
+from tests.live.processes import signal_control_plane
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,8 @@ events: [{at: 1s, component: ca, rotate_root: true, overlap: 5s}]
         def disaster():
             fill(mesh.control.pid, mesh.keeper.folder / JOURNAL)
             time.sleep(1.5)
-            seen.append(signal_control(mesh))
+            seen.append(mesh.control.pid)
+            signal_control_plane(mesh)
 
         threading.Timer(0.2, disaster).start()
 

@@ -17,7 +17,7 @@ from meshsim.live import launch
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import Options
 from meshsim.scenario import loads
-from tests.live.processes import gone, signal_control, traces
+from tests.live.processes import gone, signal_control_plane, traces
 
 HEAD = """
 name: identities
@@ -126,7 +126,7 @@ def test_an_authority_that_hangs_keeps_nobody_waiting(monkeypatch):
         mesh.start()
         mesh.run(0.3)
         left = traces(mesh)
-        signal_control(mesh, signal.SIGSTOP)
+        signal_control_plane(mesh, signal.SIGSTOP)
         mesh.run(10.0)
         assert mesh.settle(60.0)
         monkeypatch.setattr(launch, "PHASE_LIMIT", 1.0)

@@ -23,7 +23,7 @@ from meshsim.live.stats import by_edge
 from meshsim.scenario import load, loads
 from meshsim.scenario.topology import CLIENT_PROXY
 from tests.live.intercept.pods import inside, lacking, namespace
-from tests.live.processes import gone, signal_control, traces, until
+from tests.live.processes import gone, signal_control_plane, traces, until
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -151,7 +151,7 @@ def test_replicas_that_are_ordered_come_and_go_with_their_namespaces_and_no_requ
         steer.set_live({"policies.prices.timeout": "900ms"}, mesh=url)
         inside = mesh.pods.inside(mesh.keeper.processes)
         found.update({each: namespace(inside[each], "net") for each in ("cart/0", "cart/1", "cart/2")})
-        signal_control(mesh)
+        signal_control_plane(mesh)
         steer.scale_live("cart", 1, mesh=url)
         gone = {found["cart/1"], found["cart/2"]}
         left.append(until(lambda: not gone & known_networks()) and found["cart/0"] in known_networks())
