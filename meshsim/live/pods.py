@@ -145,7 +145,12 @@ class Cluster(Body):
         """Other replicas are the endpoints of a service from now on."""
         self.endpoints[service] = tuple(sorted(numbers))
         self.changes += 1
-        self.mesh.control.tell({"endpoints": self.endpoints, "change": self.changes})
+        self.mesh.control.tell(self._there())
+
+    def _there(self) -> Message:
+        """Who the endpoints are by now, and where pods are: see `PodPlan.inside`."""
+        pods = self.mesh.pods.inside(self.mesh.keeper.processes)
+        return {"endpoints": self.endpoints, "change": self.changes, "pods": pods}
 
     def described(self) -> Message:
         """What the control plane has to know of replicas, and of proxies' pages."""
@@ -154,8 +159,7 @@ class Cluster(Body):
             (place, reached[place.name]) for place in self.mesh.topology.replicas if place.name in reached
         ]
         admins = {name: listeners.admin for name, listeners in self.mesh.listeners.items()}
-        told = {"endpoints": self.endpoints, "change": self.changes}
-        return {"places": places(found), "admins": admins, **told}
+        return {"places": places(found), "admins": admins, **self._there()}
 
     def rows(self) -> Rows:
         """When each replica was ready, and when gone, s, as a table; empty if all were always there."""
