@@ -50,8 +50,8 @@ class ControlPlane(Role):
     """The control plane of a mesh.
 
     The launcher tells it (`Spec.control`, and as the mesh runs) which `proxies` there are, with number and
-    hash of the token of each; where replicas are: `places`; who the `endpoints` of each service are; a process
-    in each replica's pod: `pods`.
+    hash of the token of each; where replicas are: `places`; who the `endpoints` of each service are; and of
+    each replica with a pod, a process in it: `pods`.
     """
 
     def __init__(self, spec: Spec) -> None:
