@@ -160,7 +160,8 @@ class LiveMesh:
         log = self.options.access_log if role == "proxy" else None
         spec = {"role": role, "id": id_, "scenario": self._text, "seed": self.seed, "host": self.options.host}
         spec |= {"folder": str(self.keeper.folder), "keep": self.options.keep, "context": self._context}
-        spec["spans"] = self.options.spans is not None
+        rooted = role != "load" or self.options.proxy == "envoy"  # a proxy of ours has the client's calls
+        spec["spans"] = self.options.spans is not None and rooted
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
         spec |= {"extra": list(self.topology.extra), "services": self.pods.services(role, id_)}
         member.send(spec | dict(more or {}))
