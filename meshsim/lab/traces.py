@@ -207,7 +207,9 @@ def export_otlp(
     encode = encoder(scenario, engine, began)
     exports = enumerate(messages(rows_of(table), encode))
     if form == "json":
-        lines = "".join(f"{_json(message)}\n" for _, (message, _) in exports)
+        from meshsim.interop.otlp.encode import json_line  # noqa: PLC0415 - an extra
+
+        lines = "".join(f"{json_line(message)}\n" for _, (message, _) in exports)
         return None, files.write(target, {"traces.otlp.jsonl": lines})
     named = {f"traces-{number:04d}.otlp.pb": message.SerializeToString() for number, (message, _) in exports}
     return None, files.write(target, named)
@@ -237,10 +239,3 @@ def read_spans(folder: Path) -> tuple[Scenario, Table, str, float]:
         raise MeshsimError(f"{folder} has no spans; run the scenario with --set tracing.sampling=100%")
     began = float(known) if isinstance(known, int | float) else saved - _length(table)
     return load(folder / "scenario.yaml"), table, engine, began
-
-
-def _json(message: Message) -> str:
-    """OTLP's JSON of an export: as protobuf's, but ids in hexadecimal, and kinds as numbers."""
-    from meshsim.interop.otlp.encode import json_line  # noqa: PLC0415 - an extra
-
-    return json_line(message)
