@@ -95,8 +95,9 @@ def run_live(
         ScenarioError: the scenario can't be used.
         MeshsimError: another argument can't; a process can't be started, or dies; results can't be written.
     """
-    output(options, saved=out is not None, of_run=True)
+    form = output(options, saved=out is not None, of_run=True)
     chosen = seeded(load(scenario, overrides), seed)
+    form.check_samples(chosen)
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
     traces = traces_to(otlp, chosen, proxy)

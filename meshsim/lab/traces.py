@@ -79,14 +79,12 @@ def messages(rows: Sequence[Mapping[str, Any]], encode: Encoder) -> Iterator[tup
 
 def send_table(sender: Sender, table: Table, scenario: Scenario, engine: str, began: float) -> TraceExport:
     """Sends a table of spans; Ctrl-C ends it, and what is left then is counted as dropped."""
-    left = len(table["span_id"])
     with orderly():
         try:
             for message, count in messages(rows_of(table), encoder(scenario, engine, began)):
                 sender.send(message, count)
-                left -= count
         except KeyboardInterrupt:
-            sender.interrupt(left)
+            sender.interrupt(len(table["span_id"]))
         finally:
             sender.close()
     return sender.report(began)
@@ -147,7 +145,7 @@ class LiveTraces:
 
     def report(self) -> TraceExport | None:
         """What became of all, at the end."""
-        return None if self._sender is None else self._sender.report(self.began)
+        return None if self._stream is None else self._stream.report(self.began)
 
     def _take(self, id_: str, packed: bytes, lost: int) -> None:
         assert self._stream is not None, "it has been entered"

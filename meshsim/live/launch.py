@@ -16,6 +16,7 @@ import queue
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -86,20 +87,16 @@ class LiveMesh:
         self._members: dict[Member, tuple[str, str]] = {}
         self._lost: set[Process] = set()
         self._proxies: Proxies | None = None
+        self._parts = ExitStack()  # with whose end they end
         self.pods = PodPlan(scenario, options.intercept)
 
     def __enter__(self) -> LiveMesh:
         self._progress("starting")
-        self.keeper = Keeper()
+        self.keeper = self._parts.enter_context(closing(Keeper()))
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            if self._proxies is not None:
-                self._proxies.close()
-                self.control.close()
-        finally:
-            self.keeper.close()
+        self._parts.close()
 
     @property
     def proxies(self) -> Proxies:
@@ -123,9 +120,10 @@ class LiveMesh:
         for name, content in self._files.items():
             (self.keeper.folder / name).write_text(content, encoding="utf-8")
         self.keeper.warm(self._roles, self._text, str(self.keeper.folder))
-        self._proxies = self._chosen_proxies()
+        self._proxies = self._parts.enter_context(closing(self._chosen_proxies()))
         fork, ours = partial(self.fork, CONTROL_PLANE, THE_MESH), self.options.proxy == "meshsim"
-        self.control = ControlProcess(self.topology, self.keeper.folder, fork, inclusive=ours)
+        control = ControlProcess(self.topology, self.keeper.folder, fork, inclusive=ours)
+        self.control = self._parts.enter_context(closing(control))
         self.cluster = Cluster(self)
         members = [self.control.start()]
         members += [*self._proxies.begin(), *(self.fork("service", place.name) for place in own)]
@@ -334,8 +332,9 @@ class LiveMesh:
             raise self.keeper.loss(process)
         if isinstance(process, Member):
             key = self._members.pop(process)
+            self._lost.add(process)
             if control:
-                self._lost.add(process)
+                self.keeper.loss(process)  # its code is known
                 self.control.died()
                 self.cluster.forget_orders()
             else:

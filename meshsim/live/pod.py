@@ -6,9 +6,11 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from math import inf
 from typing import final
 
+from meshsim.errors import MeshsimError
 from meshsim.live import Message, commands
 from meshsim.live.control.process import places
 from meshsim.live.launcher import Launcher
@@ -69,6 +71,7 @@ class LivePod(Life):
         self._change = 0
         self._leaves = 0.0
         self._known: float | None = None  # since when everybody knows that it leaves
+        self._error: MeshsimError | None = None  # why it can't start
 
     # ---- it comes -----------------------------------------------------------------------------------
 
@@ -76,11 +79,23 @@ class LivePod(Life):
         mesh, name = self.fleet.mesh, self.place.name
         proxy = mesh.topology.proxy_of(self.place)
         mesh.control.tell(mesh.control.admit(proxy))
-        self._add(mesh.proxies.add(name), "proxy")
-        if self.place.deployment.live is None:
-            self._add(mesh.fork("service", name), "service")
-        else:
-            self.lacking.add(SERVING)
+        with self._tries():
+            self._add(mesh.proxies.add(name), "proxy")
+            if self.place.deployment.live is None:
+                self._add(mesh.fork("service", name), "service")
+            else:
+                self.lacking.add(SERVING)
+
+    @contextlib.contextmanager
+    def _tries(self) -> Iterator[None]:
+        """What can't be started is no end of the mesh where it was ordered: the next `tick` decides."""
+        try:
+            yield
+        except MeshsimError as error:
+            self._error, self.busy = error, True
+        except OSError as error:
+            why = f"the replica {self.place.name} can't be started: {error.strerror}"
+            self._error, self.busy = MeshsimError(why), True
 
     def _add(self, member: Member, role: str) -> None:
         self._members[member] = role
@@ -96,12 +111,13 @@ class LivePod(Life):
         """One of its processes says something."""
         if "rows" in message:
             self.done.add(member)
-        if self.state != STARTING:
+        if self.state != STARTING or self._error is not None:
             return
         if "listening" in message:
             self._said[self._members[member]] = message["listening"]
             if len(self._said) == len(self._members):
-                self._open()
+                with self._tries():
+                    self._open()
         elif "ready" in message:
             member.send({"start": self.fleet.mesh.base})
             self._ready.add(member)
@@ -128,18 +144,21 @@ class LivePod(Life):
             self.busy = True
 
     def tick(self) -> None:
-        """Looks after its program; a MeshsimError if that does not serve in time."""
+        """Looks after it; a MeshsimError if it can't start, or its program does not serve in time."""
         if self.state == LEAVING:
             self._look_around()
             return
-        program, app = self.program, self.fleet.mesh.apps[self.place.name]
+        if self.state == STARTING and self._error is not None:
+            self.busy = False
+            raise self._error
+        program = self.program
         if program is None or program.code is not None:
             self.busy = False
         elif self.state == GONE:
             if time.monotonic() > self._deadline:
                 _signal(program, signal.SIGKILL)
                 self.busy = False
-        elif self.fleet.mesh.pods.serves(program, app):
+        elif self.fleet.mesh.pods.serves(program, app := self.fleet.mesh.apps[self.place.name]):
             self.busy = False
             self.fire(SERVING, self.fleet.mesh.now)
         elif time.monotonic() > self._deadline:

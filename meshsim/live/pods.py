@@ -108,7 +108,9 @@ class Cluster(Owner):
         found = [
             (place, reached[place.name]) for place in self.mesh.topology.replicas if place.name in reached
         ]
-        admins = {name: listeners.admin for name, listeners in self.mesh.listeners.items()}
+        gone = {live.place.name for live in self.pods.values() if live.state == GONE}
+        there = self.mesh.listeners.keys() - gone
+        admins = {name: self.mesh.listeners[name].admin for name in sorted(there)}
         told = {"endpoints": self.endpoints, "change": self.changes}
         return {"places": places(found), "admins": admins, **told}
 

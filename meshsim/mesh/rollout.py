@@ -101,12 +101,12 @@ class Deployment:
             self.pods.append(self.start(self.generation, now))
             return True
         if len(young) > self.wanted:
-            self._leave(young[-1], now)
+            self._leave((_starting(young) or young)[-1], now)
             return True
         old = [pod for pod in self.pods if pod.generation < self.generation]
-        starting = [pod for pod in old if pod.state == STARTING]
+        starting = _starting(old)
         ready = sum(pod.state == READY for pod in self.pods)
-        if starting or (old and ready - 1 >= self.wanted - self.unavailable):
+        if old and ready + len(starting) > self.wanted - self.unavailable:
             self._leave((starting or old)[0], now)
             return True
         return False
@@ -116,3 +116,8 @@ class Deployment:
         was_ready = pod.state == READY
         pod.state = LEAVING
         pod.leave(was_ready, now)
+
+
+def _starting(pods: list[Pod]) -> list[Pod]:
+    """Those that are not ready yet, which are the first to go."""
+    return [pod for pod in pods if pod.state == STARTING]

@@ -120,6 +120,13 @@ def root_rotation(
     return RootRotation(clock, authority, overlap, agents, delays)
 
 
+def root_generations(events: Sequence[model.Event]) -> dict[int, int]:
+    """The generation of the root that each event brings which rotates it, by the number of the event."""
+    rotations = [number for number, event in enumerate(events) if event.rotate_root]
+    by_time = sorted(rotations, key=lambda number: events[number].at)
+    return {number: generation for generation, number in enumerate(by_time, 1)}
+
+
 def on_clock(
     clock: Clock, events: Sequence[model.Event], changes: Callable[[int, model.Event], Iterator[Disruption]]
 ) -> None:

@@ -133,6 +133,31 @@ def test_scaling_in_a_restart() -> None:
     assert stage.scale(1) == ["drop 5", "drain 4", "drain 3", "drain 1"]
 
 
+def test_those_that_start_may_be_needed_though_a_restart_replaces_them() -> None:
+    """Wanted are 4, of which 2 start: as in Kubernetes, these 4 stay, as no more than 4 may be ready soon."""
+    stage = Stage(2)
+    assert stage.scale(4) == ["start 2", "start 3"]
+    assert stage.restart(1, 0) == ["start 4"]
+    assert stage.ready(3) == []
+    assert stage.ready(4) == ["drop 2", "start 5"]
+    assert stage.ready(5) == ["drain 0", "start 6"]
+
+
+def test_those_that_start_go_as_far_as_fewer_may_be_ready() -> None:
+    stage = Stage(2)
+    assert stage.scale(4) == ["start 2", "start 3"]
+    assert stage.restart(0, 1) == ["drop 2", "start 4"]
+    assert stage.ready(4) == ["drop 3", "start 5"]
+
+
+def test_who_is_not_ready_leaves_before_who_is() -> None:
+    stage = Stage(1)
+    assert stage.scale(3) == ["start 1", "start 2"]
+    assert stage.ready(2) == []
+    assert stage.scale(2) == ["drop 1"]
+    assert stage.scale(1) == ["drain 2"]
+
+
 def test_a_replica_that_is_ready_at_once_does_not_stop_the_work() -> None:
     stage = Stage(2)
     stage.at_once = True

@@ -28,6 +28,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -60,6 +61,7 @@ ANSWER_BYTES = 1 << 16
 REASONS, REASON_CHARACTERS = 20, 200
 """Of what went wrong, kept: so many different reasons, each so long."""
 OTHER_REASONS = "other reasons"
+INTERRUPTED = "interrupted"
 
 
 def endpoint(url: str) -> SplitResult:
@@ -239,10 +241,15 @@ class Sender:
             times
         )
 
+    @property
+    def counted(self) -> int:
+        """Spans of which is known what became of them."""
+        return self.sent + self.rejected + self.dropped
+
     def interrupt(self, spans: int) -> None:
-        """Ctrl-C: so many spans will not be sent."""
+        """Ctrl-C: no more than these spans were to be sent."""
         self.interrupted = True
-        self.drop(spans, "interrupted")
+        self.drop(spans - self.counted, INTERRUPTED)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -276,46 +283,47 @@ class Stream:
         self._sender = sender
         self._encode = encode
         self._queue: queue.SimpleQueue[tuple[Any, int] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._waiting = 0
-        self._overflow: Counter[str] = Counter()
+        self._offered = 0
+        self._lost: Counter[str] = Counter()  # before they came so far
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def offer(self, item: Any, spans: int) -> None:
         """Takes something with so many spans, unless too many wait."""
-        with self._lock:
-            if self._waiting + spans > QUEUE_SPANS:
-                self._overflow["the receiver is too slow, and the queue was full"] += spans
-                return
-            self._waiting += spans
+        if self._offered - self._sender.counted + spans > QUEUE_SPANS:
+            self.miss(spans, "the receiver is too slow, and the queue was full")
+            return
+        self._offered += spans
         self._queue.put((item, spans))
 
     def miss(self, spans: int, why: str) -> None:
         """Counts spans that were lost before they came here."""
-        with self._lock:
-            self._overflow[why] += spans
+        self._lost[why] += spans
 
     def close(self, limit: float | None = None) -> None:
-        """Sends what waits, for so long (s, `CLOSING`) or until Ctrl-C; counts what is left as dropped."""
-        sender = self._sender
+        """Sends what waits, for so long (s, `CLOSING`) or until Ctrl-C."""
         limit = CLOSING if limit is None else limit
-        sender.deadline = time.monotonic() + limit
+        self._sender.deadline = time.monotonic() + limit
         self._queue.put(None)
-        pressed = False
         try:
             self._thread.join(limit)
         except KeyboardInterrupt:
-            pressed = True
-        sender.stop.set()
+            self._sender.interrupted = True
+        self._sender.stop.set()
         self._thread.join(0.5)
-        for why, spans in self._overflow.items():
-            sender.drop(spans, why)
-        with self._lock:
-            if pressed:
-                sender.interrupt(self._waiting)
-            else:
-                sender.drop(self._waiting, "the run was over before the receiver took them")
+
+    def report(self, began: float) -> TraceExport:
+        """What became of all by now, as `Sender.report`; what was not sent counts as dropped.
+
+        NOTE: a batch may be on its way still: it is one or the other, whenever that is asked.
+        """
+        found = self._sender.report(began)
+        left = self._offered - (found.sent + found.rejected + found.dropped)
+        why = INTERRUPTED if found.interrupted else "the run was over before the receiver took them"
+        lost = self._lost + Counter({why: left})
+        return replace(
+            found, dropped=found.dropped + lost.total(), problems=dict(Counter(found.problems) + lost)
+        )
 
     def _run(self) -> None:
         sender = self._sender
@@ -327,13 +335,6 @@ class Stream:
                         break
                     sender.send(message, count)
                     left -= count
-                    self._sent(count)
             except Exception as error:  # whatever it is: the next ones are sent
                 sender.drop(left, f"an error of meshsim's own, please report it: {error!r}")
-                self._sent(left)
         sender.close()
-
-    def _sent(self, spans: int) -> None:
-        """So many wait no longer."""
-        with self._lock:
-            self._waiting -= spans

@@ -71,8 +71,8 @@ class Memory(Publisher):
         self._apply(self.scenario.events[number])
 
     def change(self, settings: Mapping[str, Any], now: float) -> None:
-        """What is set from outside is wanted from now on."""
-        self.journal.add({"set": settings, "at": now})
+        """What is set from outside is wanted from now on; a MeshsimError where that can't be written down."""
+        self.journal.insist({"set": settings, "at": now})
         self._change(settings, now)
 
     def _change(self, settings: Mapping[str, Any], at: float) -> None:

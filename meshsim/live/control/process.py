@@ -38,6 +38,8 @@ NOTE: it may have been killed from outside, so waits stay short beside the time 
 """
 SILENCE = 5.0
 """A process that has said nothing for so long does not answer, s; it says something twice a second."""
+LOOK_MOST = 0.1
+"""So much of the time between two looks counts as silence, s: whoever does other things hears nothing."""
 JOURNAL = "control-plane.journal"
 
 Fork = Callable[[Message], Member]
@@ -79,7 +81,7 @@ class ControlProcess:
         self._serves = False
         self._wait = WAIT_FIRST
         self._again: float | None = None
-        self._heard = 0.0
+        self._silence = self._looked = 0.0
         for proxy in topology.proxies:
             if not any(replica.added for replica in proxy.replicas):
                 self.admit(proxy)
@@ -184,6 +186,9 @@ class ControlProcess:
         """Its process has ended: another follows, at once if it has served."""
         self.deaths += 1
         self.silent = False
+        if self.member is not None and (self.member.code or 0) > 0:  # by itself, not killed
+            *_, last = self.member.tail().splitlines() or [""]
+            self.troubles[f"it has ended: {last.strip()}"] += 1
         self.member = None
         self._told = False
         self._wait = WAIT_FIRST if self._serves else min(2 * self._wait, WAIT_MOST)
@@ -191,7 +196,7 @@ class ControlProcess:
 
     def heard(self) -> None:
         """It has said something."""
-        self._heard = time.monotonic()
+        self._silence = 0.0
         self.silent = False
 
     def look(self) -> str:
@@ -199,7 +204,9 @@ class ControlProcess:
         if self._again is not None and time.monotonic() >= self._again:
             self.start()
             return "the control plane has ended, and another takes its place"
-        answers = self.member is None or not self._serves or time.monotonic() < self._heard + SILENCE
+        before, self._looked = self._looked, time.monotonic()
+        self._silence += min(self._looked - before, LOOK_MOST)
+        answers = self.member is None or not self._serves or self._silence < SILENCE
         if answers or self.silent:
             return ""
         self.silent = True

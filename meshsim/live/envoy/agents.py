@@ -93,7 +93,7 @@ class Agents:
         self.followers: dict[str, EnvoyFollower] = {}
         self.inbox: deque[tuple[EnvoyFollower, Lines, Update]] = deque()
         self._folder = folder
-        self._joining: list[asyncio.Task[None]] = []
+        self._joining: dict[str, asyncio.Task[None]] = {}
         self._numbers: dict[str, int] = {}
         self._thread = threading.Thread(target=self._live, name="agents", daemon=True)
 
@@ -136,7 +136,10 @@ class Agents:
             await identity.join(self.scenario, proxy_key(self.seed, proxy.number))
             self.restarted.append(proxy.name)
 
-        self._call(lambda: self._joining.append(self._loop.create_task(join())))
+        def begin() -> None:
+            self._joining[proxy.name] = self._loop.create_task(join())
+
+        self._call(begin)
 
     def follow(self, proxy: Proxy, following: Referral, version: int) -> None:
         """A proxy that has this version, or none: -1, follows the control plane from now on."""
@@ -157,8 +160,13 @@ class Agents:
         follower = self.followers.pop(id_, None)
         if follower is not None:
             self._call(follower.close)
+        self._call(partial(self._leave, id_))
+
+    def _leave(self, id_: str) -> None:
+        if id_ in self._joining:
+            self._joining.pop(id_).cancel()
         if id_ in self.identities:
-            self._call(self.identities[id_].close)
+            self.identities[id_].close()
 
     def start(self, base: float) -> None:
         """Scenario time 0 is at `base` of the monotonic clock, s."""
@@ -192,7 +200,7 @@ class Agents:
             identity.close()
         for follower in self.followers.values():
             follower.close()
-        for task in self._joining:
+        for task in self._joining.values():
             task.cancel()
         self._clock.close()
         self._loop.call_soon(self._loop.stop)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,12 @@ from meshsim.live.envoy.agents import Agents
 from meshsim.live.envoy.configured import ConfiguredEnvoy
 from meshsim.live.envoy.connections import ConnectionCounts, Reading, without_rejected
 from meshsim.live.envoy.member import EnvoyMember, Says
-from meshsim.live.envoy.process import Envoy
+from meshsim.live.envoy.process import Envoy, binary
 from meshsim.live.envoy.proxy import INBOUND
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.live.envoy.rows import rows
-from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, pending
+from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, cluster, pending
 from meshsim.live.envoy.watches import check
 from meshsim.live.launcher import TickClock
 from meshsim.live.merge import hedged
@@ -112,6 +113,9 @@ class Envoys(Proxies):
     ) -> None:  # fmt: skip
         super().__init__()
         refuse(scenario)
+        binary()
+        if options.receiver is not None:
+            cluster(options.receiver)
         self.options = options
         self.scenario = scenario
         start = Topology(scenario)
@@ -203,27 +207,25 @@ class Envoys(Proxies):
         envoy = self._envoys[id_] = self._envoy(proxy)
         self._connections[id_] = ConnectionCounts(envoy, self._topology(), self._now)
         self._passed[id_] = {service: Passed() for service in envoy.proxy.upstreams}
-        member = self._joining[id_] = EnvoyMember(id_, envoy.folder, self._says, self._told)
-        try:
-            check([envoy.proxy.watched])
-        except MeshsimError as error:
-            member.fail(str(error))
-            return member
+        member = EnvoyMember(id_, envoy.folder, self._says, self._told, certified=not proxy.identified)
+        self._joining[id_] = member
         if proxy.identified:
             self._agents.join(proxy, self.enrolments[id_])
-        else:
-            envoy.start()
         return member
 
     def _join(self, id_: str, member: EnvoyMember) -> None:
         """Goes on with an Envoy that was added."""
         envoy, configured = self._envoys[id_], self._configured.get(id_)
-        if configured is not None:
+        if not envoy.started:
+            if member.certified:
+                check([envoy.proxy.watched])
+                envoy.start()
+        elif configured is not None:
             if configured.joined:
                 del self._joining[id_]
                 self._schedule_outages(self._topology().proxy(id_))
                 member.says({"ready": True})
-        elif envoy.started and id_ not in self._logs and envoy.settled():
+        elif id_ not in self._logs and envoy.settled():
             self._logs[id_] = envoy.call_log()
             member.says({"listening": asdict(envoy.listen())})
 
@@ -267,21 +269,30 @@ class Envoys(Proxies):
         while self._agents.restarted:
             id_ = self._agents.restarted.popleft()
             if id_ in self._joining:
-                self._envoys[id_].start()
+                self._joining[id_].certified = True
             elif id_ in self._pods:
                 self._pods[id_].certified()
         while self._agents.inbox:
             follower, stream, update = self._agents.inbox.popleft()
             if follower.proxy in self._configured:
                 self._configured[follower.proxy].receive(follower, stream, update)
-        for configured in self._configured.values():
-            configured.tick()
+        for id_, configured in list(self._configured.items()):
+            with self._joins(id_):
+                configured.tick()
         for id_, member in list(self._joining.items()):
-            try:
+            with self._joins(id_):
                 self._join(id_, member)
-            except MeshsimError as error:  # whoever wanted it is told
-                member.fail(str(error))
         self._clock.advance(now)
+
+    @contextmanager
+    def _joins(self, id_: str) -> Iterator[None]:
+        """Of an Envoy that was added and can't start, whoever wanted it is told."""
+        try:
+            yield
+        except (MeshsimError, OSError) as error:
+            if id_ not in self._joining:
+                raise
+            self._joining[id_].fail(str(error))
 
     def snapshot(self) -> dict[str, Message]:
         there = (pair for pair in self._envoys.items() if pair[0] in self._configured)
@@ -318,6 +329,8 @@ class Envoys(Proxies):
             counts.read(time.monotonic() - base)
         without_rejected(self._connections.values())
         self.close()
+        if not self.options.keep:
+            return {}
         return {id_: self._recorded(id_, envoy, wall_start) for id_, envoy in self._envoys.items()}
 
     def _export(self) -> None:

@@ -4,7 +4,7 @@
         200             JSON: `certificate`, when it is `signed` (scenario time, s), and as below
         401             an unknown token, or a used one
         400, 413        a CSR that is not to be signed, or no JSON; too large
-        503             the scenario has the authority down
+        503             the scenario has the authority down, or it can't write down that the token is used
     GET /roots
         200             JSON: number of the `oldest` root that is trusted, `roots` (PEM) from that on
 
@@ -21,7 +21,7 @@ from typing import Any, final
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.identity.answers import PROVISIONAL
-from meshsim.live.identity.signer import Bundle, Request, Signer
+from meshsim.live.identity.signer import UNWRITTEN, Bundle, Request, Signer
 from meshsim.live.identity.signing import RequestError, pem
 from meshsim.live.troubles import trouble
 from meshsim.live.wire import NOBODY, Handler, Limits, RequestHead, ServerConnection, ServerStream
@@ -37,7 +37,7 @@ LIMITS = Limits(
 )  # fmt: skip
 NUMBER_MOST = 1 << 31
 """Of certificates that one proxy may ask for."""
-STATUS = {"unknown_token": 401, "used_token": 401, "too_large": 413}
+STATUS = {"unknown_token": 401, "used_token": 401, "too_large": 413, UNWRITTEN: 503}
 JSON = [(b"content-type", b"application/json")]
 DOWN = "down"
 

@@ -70,7 +70,7 @@ class ControlPlane(Role):
             from meshsim.live.identity.authority import CertificateAuthority  # noqa: PLC0415 - an extra
 
             self.authority = CertificateAuthority(
-                scenario.mesh.mtls, self.clock, self.journal, told["tokens"], spec.seed, told["inclusive"]
+                scenario, self.clock, self.journal, told["tokens"], spec.seed, told["inclusive"]
             )
         self.target = self.plane.version  # the version that brings all changes until now
         self.orders = Orders(told["secret"], self._do, self.streams.followers.values)

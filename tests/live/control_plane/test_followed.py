@@ -204,7 +204,7 @@ class Plane:
 async def rest(reader):
     """What still comes of a stream that is to end."""
     with contextlib.suppress(ConnectionError):
-        return await asyncio.wait_for(reader.read(), 3.0)
+        return await asyncio.wait_for(reader.read(), 60.0)
     return b""
 
 
@@ -220,7 +220,8 @@ def hello(token="secret", proxy="front/0", version=0):
 
 
 @live
-async def test_only_proxies_with_their_token_are_told_anything(tmp_path):
+async def test_only_proxies_with_their_token_are_told_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "PARTIAL_LIMIT", 600.0)
     async with Plane(tmp_path) as plane:
         bad = [
             hello("x"), hello(proxy="cart/v1/0"), hello(version=-2), hello(token=7), {"ack": "n"},

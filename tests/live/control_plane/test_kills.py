@@ -34,7 +34,7 @@ def test_replicas_come_though_the_control_plane_that_was_asked_first_is_killed(a
         asking.start()
         time.sleep(after)
         os.kill(pid, signal.SIGKILL)
-        asking.join(20.0)
+        asking.join(60.0)
         assert scaled[0].replicas == ["cart/0", "cart/1", "cart/2", "cart/3"]
         assert status_of(mesh)["endpoints"]["cart"] == scaled[0].replicas
         assert scaled[0].missing == {}
@@ -56,7 +56,7 @@ def test_what_an_event_has_set_is_pushed_by_the_next_one_if_the_first_could_not(
 def test_one_that_dies_before_it_serves_is_followed_by_the_next_within_a_second(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(process.time, "monotonic", lambda: now[0])
-    fork = lambda told: SimpleNamespace(name="it")  # noqa: E731
+    fork = lambda told: SimpleNamespace(name="it", code=-9)  # noqa: E731
     control = ControlProcess(Topology(scenario(mesh=MTLS)), tmp_path, fork, inclusive=True)
     waits = []
     control.start()

@@ -51,13 +51,13 @@ def run(chosen, meanwhile=None, proxy="meshsim"):
 
     found = run_live(chosen, ready=ready, proxy=proxy)
     for each in thread:
-        each.join(20.0)
+        each.join(60.0)
     requests = found.records[0].requests
     return Counter(zip(requests.status.tolist(), requests.flag.tolist(), strict=True)), found
 
 
 def status_of(mesh):
-    with urllib.request.urlopen(f"{mesh.control.url}/status", timeout=5) as answer:
+    with urllib.request.urlopen(f"{mesh.control.url}/status", timeout=60) as answer:
         return json.load(answer)
 
 
@@ -82,7 +82,7 @@ def serving(chosen, proxy="meshsim"):
             yield mesh
         finally:
             ended.set()
-            watching.join(5.0)
+            watching.join(60.0)
         assert not errors, errors
         mesh.stop()
 
@@ -182,7 +182,7 @@ def test_live_set_and_scale_return_when_all_is_in_force():
         assert {each["version"] for each in status["proxies"]} == {scaled.version}
         scaled = steer.scale_live("cart", 1, mesh="steered")
         assert scaled.replicas == ["cart/0"]
-        with urllib.request.urlopen(mesh.listeners["client/0"].urls["front"], timeout=5) as answer:
+        with urllib.request.urlopen(mesh.listeners["client/0"].urls["front"], timeout=60) as answer:
             assert answer.status == 200
         scaled = steer.scale_live("cart", 2, mesh="steered")
         assert scaled.replicas == ["cart/0", "cart/4"], "a new replica is a new one"
@@ -227,7 +227,7 @@ def test_only_who_has_the_token_changes_a_mesh_and_pages_are_given_by_address():
         def ask(page, data=None, **headers):
             request = urllib.request.Request(f"{mesh.control.url}{page}", data, headers)
             try:
-                with urllib.request.urlopen(request, timeout=5) as answer:
+                with urllib.request.urlopen(request, timeout=60) as answer:
                     return answer.status, answer.read()
             except urllib.error.HTTPError as error:
                 return error.code, error.read()
@@ -305,7 +305,7 @@ def test_programs_that_can_not_start_are_no_harm_to_a_mesh_that_runs(tmp_path):
         until(lambda: any(name in mesh.troubles for name in failed), "they have failed")
         assert any("ended with code 1" in next(iter(mesh.troubles.get(name, [""]))) for name in failed)
         assert status_of(mesh)["endpoints"]["a"] == ["a/0"]
-        with urllib.request.urlopen(mesh.listeners["client/0"].urls["a"], timeout=5) as answer:
+        with urllib.request.urlopen(mesh.listeners["client/0"].urls["a"], timeout=60) as answer:
             assert answer.status == 200
         assert steer.scale_live("a", 0, mesh="once").replicas == []
 

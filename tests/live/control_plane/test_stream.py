@@ -181,7 +181,7 @@ async def test_half_a_message_is_nothing():
             rig.plane.say(whole[:at])
             await asyncio.sleep(0)
             rig.plane.writers[-1].close()
-            await settle(lambda: len(rig.plane.heard) > hellos, "it is back", 5.0)  # noqa: B023
+            await settle(lambda: len(rig.plane.heard) > hellos, "it is back")  # noqa: B023
             assert len(rig.applied) == applied
             if at > 60:
                 break
@@ -200,6 +200,6 @@ async def test_it_finds_a_control_plane_that_comes_back():
         await asyncio.sleep(0.2)
         again = Plane()
         await again.open(port)
-        await settle(lambda: again.heard, "it is found", 5.0)
+        await settle(lambda: again.heard, "it is found")
         rig.follower.close()
         await again.close()

@@ -23,7 +23,7 @@ class Authority:
     def __init__(self, loop, ttl=60.0, signing=0.0, limits=LIMITS):
         self.clock = LiveClock(loop, ideal=False)
         self.clock.begin(time.monotonic() - 1.0)
-        self.signer = Signer(ttl, time.time())
+        self.signer = Signer(ttl, time.time(), rotations=1)
         self.signer.wall = time.time() - 1.0
         station = WorkerStation(self.clock, Constant(signing), 1) if signing else Station()
         self.server = SigningServer(self.clock, self.signer, station, 1)

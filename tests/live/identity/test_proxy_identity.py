@@ -169,7 +169,7 @@ async def test_what_can_not_be_used_is_asked_for_again(error):
         assert tls.used[0].certificate == identity.answer.certificate
         assert not at.server.refusals
         tls.times, tls.used = 1, []
-        at.signer.rotate(time.time())
+        at.signer.rotate(1)
         identity.learn(1, drops=False)
         await settle(lambda: any(len(each.roots) == 2 for each in tls.used), "the new root is used")
         identity.close()
@@ -215,13 +215,36 @@ async def test_who_has_stopped_asking_can_ask_again():
 
 
 @live
+async def test_who_has_gone_for_good_asks_no_more_and_nothing_of_his_expires(monkeypatch):
+    """The clock goes on: that of the agents of Envoys is one for all."""
+    turning = {"events": [{"at": "500ms", "component": "ca", "rotate_root": True}]}
+    async with authority(loop()) as at:
+        identity, asked = identity_of(at), []
+        await identity.enrol()
+        base = time.monotonic()
+        identity.clock.begin(base)
+        at.clock.begin(base)
+        at.signer.wall = time.time()
+        identity.start(loads(SCENARIO, overrides=turning), 7)
+        await settle(lambda: kinds(identity).count(SIGNED) > 1, "certificates")
+        before = kinds(identity)
+        for page in ("certificate", "roots"):
+            monkeypatch.setattr(identity.client, page, lambda *question: asked.append(question))
+        identity.close()
+        while identity.clock.now() < 3.0:
+            await asyncio.sleep(0.05)
+        assert (asked, kinds(identity)) == ([], before)
+        identity.clock.close()
+
+
+@live
 async def test_a_certificate_expires_while_nobody_signs_and_that_is_noted():
     async with authority(loop()) as at:
         identity = identity_of(at)
         await identity.enrol()
         begin(identity, at)
         at.server.go_down()
-        await settle(lambda: EXPIRED in kinds(identity), "expiry", 5.0)
+        await settle(lambda: EXPIRED in kinds(identity), "expiry")
         assert set(kinds(identity)) == {REFUSED_BY_CA, EXPIRED}
         at.server.come_up()
         await settle(lambda: SIGNED in kinds(identity), "signed")

@@ -166,7 +166,7 @@ async def test_a_route_timeout_cuts_a_response_off() -> None:
         assert await rig.outcome() == (200, "UT", 1, 1)
         (line,) = rig.log()
         assert line["response_code_details"] == "response_timeout"
-        assert 45 <= line["duration"] < 500
+        assert 45 <= line["duration"] < 5000
         assert line["bytes_sent"] == 5
         await settle(lambda: not rig.upstream.connections, "the upstream's connection is closed")
 

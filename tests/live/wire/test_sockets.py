@@ -319,7 +319,7 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(loop: str) -> None:
         server, port = await listen(Server())
 
         def client() -> bytes:
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
                 sock.sendall(b"GET / HTTP/1.1\nHost: a\n\n" + b"x" * 300_000)
                 received = b""
                 while part := sock.recv(1000):

@@ -443,7 +443,7 @@ def start(folder: Path, **options) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> dict:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return json.loads(out)
 
@@ -490,7 +490,7 @@ def test_a_full_disk_and_ctrl_c_keep_what_has_finished(tmp_path, undisturbed) ->
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     process = start(tmp_path, preexec_fn=limit)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 2
     assert "can't write out/sweep.journal: File too large; finished runs are kept: make room" in err
     assert "Traceback" not in err
@@ -499,7 +499,7 @@ def test_a_full_disk_and_ctrl_c_keep_what_has_finished(tmp_path, undisturbed) ->
     with start(tmp_path) as process:
         assert eventually(lambda: lines(tmp_path) > kept)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "interrupted after" in err
     assert "the same command resumes" in err

@@ -80,7 +80,7 @@ def test_a_cluster_that_loses_a_worker_half_way_gives_the_results_of_this_machin
         address, _ = scheduler(start, tmp_path)
         first, _ = worker(start, address), worker(start, address)
         with Cluster(address) as cluster:
-            cluster._client.wait_for_workers(2, timeout=60)
+            cluster._client.wait_for_workers(2, timeout=300)
 
         def kill_one(finished: int, total: int) -> None:
             if finished == total // 3 and first.poll() is None:
