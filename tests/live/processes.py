@@ -11,6 +11,7 @@ from pathlib import Path
 
 from meshsim.live.launch import LiveMesh
 from meshsim.live.ports import LISTENS
+from meshsim.mesh.rollout import GONE
 from meshsim.scenario.topology import CLIENT_PROXY
 
 
@@ -73,8 +74,9 @@ def gone(pids: Iterable[int], sockets: Iterable[int], folder: str | Path) -> boo
 def traces(mesh: LiveMesh) -> tuple[list[int], list[int], str]:
     """The processes, listening sockets and folder of a mesh."""
     pids = [mesh.keeper.watcher, mesh.keeper.pid, *(process.pid for process in mesh.keeper.processes)]
-    ports = [address[1] for address in mesh.apps.values()]
-    for listeners in mesh.listeners.values():
+    left = {pod.place.name for pod in mesh.cluster.pods.values() if pod.state == GONE}
+    ports = [address[1] for name, address in mesh.apps.items() if name not in left]
+    for listeners in (each for name, each in mesh.listeners.items() if name not in left):
         found = (listeners.inbound, listeners.outbound, listeners.admin)
         ports += [address[1] for address in found if address is not None]
         ports += [int(url.rpartition(":")[2]) for url in listeners.urls.values()]

@@ -82,19 +82,19 @@ def test_a_mesh_ends_though_a_process_of_a_replica_that_goes_dies_before_it_has_
     monkeypatch,
 ):
     monkeypatch.setattr(launch, "PHASE_LIMIT", 5.0)
-    go = pod.LivePod._go
+    go = pod.LivePod.go
 
-    def stopped(self, hands_over=True):
-        for member in self.cluster.mesh.members_of(self.place.name):
+    def stopped(self, now):
+        for member in self.fleet.mesh.members_of(self.place.name):
             os.kill(member.pid, signal.SIGSTOP)
-        go(self, hands_over)
+        go(self, now)
 
-    monkeypatch.setattr(pod.LivePod, "_go", stopped)
+    monkeypatch.setattr(pod.LivePod, "go", stopped)
     with serving(scenario(name="goes", drain="0s")) as mesh:
         steer.scale_live("cart", 3, mesh="goes")
         members = mesh.members_of("cart/2")
         steer.scale_live("cart", 2, mesh="goes")
-        until(lambda: any(each.pod.state == GONE for each in mesh.cluster.pods.values()), "it goes")
+        until(lambda: any(each.state == GONE for each in mesh.cluster.pods.values()), "it goes")
         loss = mesh._await
 
         def killed(word, waited):
