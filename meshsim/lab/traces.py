@@ -221,7 +221,9 @@ def export_otlp(
     encode = encoder(scenario, engine, began)
     exports = enumerate(messages(rows_of(table), encode))
     if form == "json":
-        lines = "".join(f"{_json(message)}\n" for _, (message, _) in exports)
+        from meshsim.interop.otlp.encode import json_line  # noqa: PLC0415 - an extra
+
+        lines = "".join(f"{json_line(message)}\n" for _, (message, _) in exports)
         return None, files.write(target, {"traces.otlp.jsonl": lines})
     named = {f"traces-{number:04d}.otlp.pb": message.SerializeToString() for number, (message, _) in exports}
     return None, files.write(target, named)
@@ -277,10 +279,3 @@ def _damage(table: Table, began: float) -> str:
     if not np.all((start >= 0.0) & (end >= start) & (began + end < LATEST)):
         return "start and end are not times"
     return ""
-
-
-def _json(message: Message) -> str:
-    """OTLP's JSON of an export: as protobuf's, but ids in hexadecimal, and kinds as numbers."""
-    from meshsim.interop.otlp.encode import json_line  # noqa: PLC0415 - an extra
-
-    return json_line(message)

@@ -10,8 +10,8 @@ from OpenSSL import SSL
 from meshsim.live.clock import LiveClock
 from meshsim.live.identity import client
 from meshsim.live.identity.answers import AnswerError
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.proxy import ProxyIdentity
+from meshsim.live.referral import Referral
 from meshsim.live.tls.context import Tls
 from meshsim.live.troubles import troubles
 from meshsim.live.wire import NOBODY, Handler
@@ -38,7 +38,7 @@ def loop():
 
 def identity_of(at, name="cart"):
     clock = LiveClock(loop(), ideal=False)
-    return ProxyIdentity(clock, Tls(), name, Enrolment(at.address, at.root.decode(), at.token(name)))
+    return ProxyIdentity(clock, Tls(), name, Referral(at.address, at.root.decode(), at.token(name)))
 
 
 def begin(identity, at):
