@@ -18,7 +18,7 @@ from meshsim.lab import files
 from meshsim.lab.jobs.interrupt import orderly
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import TraceReceiver
-from meshsim.measure.spans import ATTEMPT_KINDS, COLUMNS, KINDS, ROW_BYTES, Spans, span_rows
+from meshsim.measure.spans import ATTEMPT_KINDS, COLUMNS, KINDS, ROW_BYTES, Spans, span_rows, span_table
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.measure.traces import TraceExport
@@ -72,9 +72,7 @@ def encoder(scenario: Scenario, engine: str, began: float) -> Encoder:
 
 def rows_of(table: Table) -> list[dict[str, Any]]:
     """The rows of a table of spans, with the replica whose each is: that of the server span above it."""
-    names = list(table)
-    columns = (column.tolist() for column in table.values())
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    rows = span_rows(table)
     above = {(row["replication"], row["span_id"]): row for row in rows}
     for row in rows:
         owner: dict[str, Any] | None = row
@@ -177,7 +175,9 @@ class LiveTraces:
         topology = (
             Topology(self._scenario) if self._mesh is None else self._mesh.topology
         )  # it may have grown
-        rows = [{**row, "instance": id_} for row in span_rows(Spans.read(packed), topology)]
+        rows = span_rows(span_table(Spans.read(packed), topology))
+        for row in rows:
+            row["instance"] = id_
         return messages(rows, self._encoder)
 
 
