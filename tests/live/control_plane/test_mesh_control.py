@@ -140,7 +140,9 @@ events:
     requests = found.records[0].requests
     before = requests.start < 1.6
     assert set(requests.status[before].tolist()) == {200}
-    assert set(requests.status[requests.start > 1.9].tolist()) == {500}
+    (push,) = found.summary["pushes"]["each"]
+    assert 1.7 <= push["begun"] < push["last"]
+    assert set(requests.status[requests.start > push["last"]].tolist()) == {500}
     assert found.summary["certificates"]["refused"] > 0
 
 
