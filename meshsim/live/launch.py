@@ -160,7 +160,8 @@ class LiveMesh:
         log = self.options.access_log if role == "proxy" else None
         spec = {"role": role, "id": id_, "scenario": self._text, "seed": self.seed, "host": self.options.host}
         spec |= {"folder": str(self.keeper.folder), "keep": self.options.keep, "context": self._context}
-        spec["spans"] = self.options.spans is not None
+        rooted = role != "load" or self.options.proxy == "envoy"  # a proxy of ours has the client's calls
+        spec["spans"] = self.options.spans is not None and rooted
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
         spec |= {"extra": list(self.topology.extra), "services": self.pods.services(role, id_)}
         member.send(spec | dict(more or {}))
@@ -373,7 +374,10 @@ class LiveMesh:
         """Ends every process; what each has recorded, by (role, id). MeshsimError if one has ended before."""
         self._progress("collecting")
         self.proxies.finish()
-        members = {each: key for each, key in self._members.items() if self.cluster.has_rows(each)}
+        keepers = self.control, self.cluster
+        members = {
+            each: key for each, key in self._members.items() if all(one.has_rows(each) for one in keepers)
+        }
         for member in members:
             member.send({"stop": True})
         heard = self._await("rows", list(members))

@@ -106,7 +106,7 @@ class RouteSummary(Answered):
     `requests` = `ok` + `failed` + `cancelled` + `unfinished`.
 
     `attempts` were sent, `retries` and `hedges` among them; `flags` says how often each occurred, the most
-    frequent first.
+    frequent first, and `statuses` likewise those of calls that failed without any.
     """
 
     requests: int
@@ -119,6 +119,7 @@ class RouteSummary(Answered):
     hedges: int
     latency: LatencySummary
     flags: dict[str, int]
+    statuses: dict[str, int] | None = field(metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,8 @@ def _route(calls: Outcomes, tries: Tries) -> RouteSummary:
         retries=tries.retries,
         hedges=tries.hedges,
         latency=LatencySummary.of(calls.latency),
-        flags=ranked(calls.reasons),
+        flags=ranked({word: times for word, times in calls.reasons.items() if not word.isdigit()}),
+        statuses=ranked({word: times for word, times in calls.reasons.items() if word.isdigit()}) or None,
     )
 
 

@@ -20,7 +20,7 @@ from meshsim.live.control import journal
 from meshsim.live.control.ledger import Ledger
 from meshsim.live.control.messages import Endpoint
 from meshsim.live.folders import NOTE
-from meshsim.live.processes import Member, Rows
+from meshsim.live.processes import Member, Process, Rows
 from meshsim.live.referral import Referral
 from meshsim.live.secret import hashed, new_token
 from meshsim.live.servers import bound
@@ -93,9 +93,9 @@ class ControlProcess:
         return {name: each.getsockname()[1] for name, each in self._bound.items()}
 
     @property
-    def pid(self) -> int:
-        """Of its process; 0 between two of them."""
-        return 0 if self.member is None else self.member.pid
+    def pid(self) -> int | None:
+        """Of its process; None between two of them: kill(2) takes 0 for all of one's own group."""
+        return None if self.member is None else self.member.pid
 
     @property
     def url(self) -> str:
@@ -181,6 +181,13 @@ class ControlProcess:
         """Tells it something, if it is there; one that is not will be told everything."""
         if self.member is not None and self._told:
             self.member.send(message)
+
+    def has_rows(self, process: Process) -> bool:
+        """Whether a process hears that the mesh stops; one that has only begun to take over is let go."""
+        if process is not self.member or self._told:
+            return True
+        self.member.hang_up()
+        return False
 
     def died(self) -> None:
         """Its process has ended: another follows, at once if it has served."""

@@ -6,11 +6,11 @@ scenario time, so what happens to it at a time (updates, replicas that are down)
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -209,8 +209,10 @@ class Envoys(Proxies):
         self._passed[id_] = {service: Passed() for service in envoy.proxy.upstreams}
         member = EnvoyMember(id_, envoy.folder, self._says, self._told, certified=not proxy.identified)
         self._joining[id_] = member
-        if proxy.identified:
-            self._agents.join(proxy, self.enrolments[id_])
+        with self._joins(id_):
+            envoy.folder.mkdir(parents=True, exist_ok=True)
+            if proxy.identified:
+                self._agents.join(proxy, self.enrolments[id_])
         return member
 
     def _join(self, id_: str, member: EnvoyMember) -> None:
@@ -284,7 +286,7 @@ class Envoys(Proxies):
                 self._join(id_, member)
         self._clock.advance(now)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _joins(self, id_: str) -> Iterator[None]:
         """Of an Envoy that was added and can't start, whoever wanted it is told."""
         try:
@@ -306,11 +308,12 @@ class Envoys(Proxies):
                 hedges = (call.caller, call.service, call.endpoint) in self._hedged
                 passed[call.service].answered(call.status, call.end - call.start, call.attempts, hedges)
         edges = {f"{envoy.proxy.caller} -> {service}": each.counts() for service, each in passed.items()}
-        for service, counts in zip(passed, edges.values(), strict=True):
-            for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
-                for own, its in GAUGES.items():
-                    if name.endswith(f".{its}"):
-                        setattr(counts, own, getattr(counts, own) + value)
+        with contextlib.suppress(OSError):  # it has ended, or is stuck: whoever settles or stops it says so
+            for service, counts in zip(passed, edges.values(), strict=True):
+                for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
+                    for own, its in GAUGES.items():
+                        if name.endswith(f".{its}"):
+                            setattr(counts, own, getattr(counts, own) + value)
         follower = self._agents.followers.get(id_)
         report = edge_report(edges)
         return report if follower is None else {**report, "configuration": follower.report()}

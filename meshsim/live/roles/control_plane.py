@@ -49,7 +49,8 @@ class ControlPlane(Role):
     """The control plane of a mesh.
 
     The launcher tells it (`Spec.control`, and as the mesh runs) which `proxies` there are, with number and
-    hash of the token of each; where replicas are: `places`; who the `endpoints` of each service are.
+    hash of the token of each; where replicas are: `places`; who the `endpoints` of each service are; and of
+    each replica with a pod, a process in it: `pods`.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -65,6 +66,7 @@ class ControlPlane(Role):
         self.takes_over: bool = told["again"]  # from the process before this one
         self.streams = Streams(self.clock, self.plane, self.memory)
         self.admins: dict[str, Address] = {}
+        self.pods: dict[str, int] = {}
         self.authority: CertificateAuthority | None = None
         if scenario.mesh.mtls is not None:
             from meshsim.live.identity.authority import CertificateAuthority  # noqa: PLC0415 - an extra
@@ -166,6 +168,7 @@ class ControlPlane(Role):
         """What the launcher says of proxies and replicas."""
         self._told = message.get("change", self._told)
         self.memory.learn(message)
+        self.pods = message.get("pods", self.pods)
         self.admins.update({name: (host, port) for name, (host, port) in message.get("admins", {}).items()})
         if self.authority is not None:
             self.authority.admit(message.get("tokens", {}))
@@ -247,6 +250,8 @@ class ControlPlane(Role):
             order.refuse(400, message["error"])
             return
         order.more = {"replicas": message["replicas"]}
+        if pods := {name: self.pods[name] for name in message["replicas"] if name in self.pods}:
+            order.more["pods"] = pods
         order.version = self.target
         order.look()
 
@@ -270,6 +275,7 @@ class ControlPlane(Role):
                 for each in self.streams.followers.values()
             ],
             "endpoints": self.memory.endpoints_now(),
+            "pods": self.pods,
             "pushes": [
                 {
                     "version": push.version,
