@@ -118,7 +118,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
 }
 """The panels of each row."""
 
-WIDTH, HEIGHT, PER_ROW = 24, 8, 4
+WIDTH, HEIGHT = 24, 8
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 

@@ -36,18 +36,16 @@ class Followed:
 
     def apply(self, update: Update) -> tuple[int, str]:
         """See `client.Apply`."""
-        scenario, endpoints = self._reader.read(update)
+        configuration, endpoints = self._reader.read(update)
         for service, replicas in endpoints.items():
             self._replicas.update({each.number: each for each in replicas})
             self.addresses.update({each.name: each.address for each in update.endpoints[service]})
-        numbers = {service: [each.number for each in some] for service, some in endpoints.items()}
         parts = list(self._parts)
         parts[update.part] = update.version
-        configuration = Configuration(scenario, numbers, update.nacked)
         newest, taken = self._take(configuration, update, parts)
         self._parts = parts
         if taken:
-            self._reader.take(scenario, update)
+            self._reader.take(configuration.scenario, update)
         return newest, "" if taken else BY_SCENARIO
 
     def _take(self, configuration: Configuration, update: Update, parts: list[int]) -> tuple[int, bool]:

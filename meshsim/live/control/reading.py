@@ -8,6 +8,7 @@ from typing import Any
 from meshsim.errors import ScenarioError
 from meshsim.live.control.messages import WORD_MOST, Endpoint, MessageError, Update
 from meshsim.scenario.model import Scenario
+from meshsim.scenario.push import Configuration
 from meshsim.scenario.pushes import PushedReader
 from meshsim.scenario.topology import Replica
 
@@ -26,13 +27,15 @@ class UpdateReader:
         self._config: Mapping[str, Any] = scenario.pushable()
         self._reader = PushedReader(scenario)
 
-    def read(self, update: Update) -> tuple[Scenario, dict[str, list[Replica]]]:
-        """The scenario with what is pushed, and the replicas of services; MessageError if it is not valid."""
+    def read(self, update: Update) -> tuple[Configuration, dict[str, list[Replica]]]:
+        """What is pushed, and the replicas of services; MessageError if it is not valid."""
         lacking = self._services - update.endpoints.keys()
         if lacking:
             raise MessageError(f"the endpoints of {', '.join(sorted(lacking))} are missing")
         config = self._pushed(update.config)
-        return config, {service: self._of(service, some) for service, some in update.endpoints.items()}
+        found = {service: self._of(service, some) for service, some in update.endpoints.items()}
+        numbers = {service: [each.number for each in some] for service, some in found.items()}
+        return Configuration(config, numbers, update.nacked), found
 
     def take(self, scenario: Scenario, update: Update) -> None:
         """What was read of an update is in force."""

@@ -88,18 +88,17 @@ class ConfiguredEnvoy(Receiver):
         """Writes what an update brings, if Envoy can do that."""
         self._deadline = time.monotonic() + PATIENCE
         try:
-            scenario, _ = self._reader.read(update)
+            configuration, _ = self._reader.read(update)
         except MessageError as error:
             self._end(str(error))
             return
+        scenario = configuration.scenario
         if self.callers.isdisjoint(update.nacked) and (words := self._impossible(scenario)):
             self._end(words)
             return
         self._addresses = {each.name: each.address for some in update.endpoints.values() for each in some}
         self._parts[update.part] = update.version
         self._part = update.part
-        endpoints = {service: [one.number for one in some] for service, some in update.endpoints.items()}
-        configuration = Configuration(scenario, endpoints, update.nacked)
         try:
             self._newest, _ = self.take(configuration, update.version, update.part, self._parts, 0.0)
         except OSError as error:

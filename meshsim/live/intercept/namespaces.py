@@ -13,8 +13,7 @@ NEW_USER, NEW_NETWORK, NEW_MOUNTS = 0x10000000, 0x40000000, 0x00020000
 MS_BIND, MS_PRIVATE_ALL = 0x1000, 0x44000
 NET_ADMIN, SYS_ADMIN = 12, 21
 """Capabilities: to change a network and its rules; to enter namespaces and mount."""
-PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 24, 47, 2
-CAPABILITY_VERSION = 0x20080522
+PR_CAPBSET_DROP = 24
 
 
 def _call(name: str, *arguments: object) -> None:
@@ -24,9 +23,9 @@ def _call(name: str, *arguments: object) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def control(option: int, first: int = 0, second: int = 0) -> None:
+def control(option: int, value: int) -> None:
     """prctl(2)."""
-    _call("prctl", option, first, second, 0, 0)
+    _call("prctl", option, value, 0, 0, 0)
 
 
 def unshare(kinds: int) -> None:

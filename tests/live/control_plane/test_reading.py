@@ -86,11 +86,13 @@ def test_what_a_scenario_could_not_say_is_refused_by_every_proxy(name, tmp_path)
 def test_what_was_taken_is_not_read_again():
     reader = UpdateReader(SCENARIO, ["cart"])
     first = update(**policy("cart", timeout="2s"))
-    scenario, replicas = reader.read(first)
+    configuration, replicas = reader.read(first)
+    scenario = configuration.scenario
+    assert configuration.endpoints == {"cart": [each.number for each in replicas["cart"]]}
     assert scenario.policy("front", "cart").timeout == 2.0
     assert [each.name for each in replicas["cart"]] == ["cart/v1/1", "cart/v2/2"]
     reader.take(scenario, first)
-    assert reader.read(update(2, **policy("cart", timeout="2s")))[0] is scenario
+    assert reader.read(update(2, **policy("cart", timeout="2s")))[0].scenario is scenario
 
 
 class QuietEnvoy(Envoy):
