@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from meshsim.live.launch import LiveMesh
 from meshsim.live.ports import LISTENS
+from meshsim.mesh.rollout import GONE
 from meshsim.scenario.topology import CLIENT_PROXY
 
 
@@ -65,6 +67,15 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
     return True
 
 
+def signal_control_plane(mesh: LiveMesh, number: int = signal.SIGKILL) -> int:
+    """Sends a signal to the control plane of a mesh, as soon as there is one; returns its pid."""
+    assert until(lambda: mesh.control.pid is not None)
+    pid = mesh.control.pid
+    assert pid is not None
+    os.kill(pid, number)
+    return pid
+
+
 def gone(pids: Iterable[int], sockets: Iterable[int], folder: str | Path) -> bool:
     """Whether nothing is left: no process, no socket that listens, no file."""
     return not (any(alive(pid) for pid in pids) or listening() & set(sockets) or Path(folder).exists())
@@ -73,8 +84,9 @@ def gone(pids: Iterable[int], sockets: Iterable[int], folder: str | Path) -> boo
 def traces(mesh: LiveMesh) -> tuple[list[int], list[int], str]:
     """The processes, listening sockets and folder of a mesh."""
     pids = [mesh.keeper.watcher, mesh.keeper.pid, *(process.pid for process in mesh.keeper.processes)]
-    ports = [address[1] for address in mesh.apps.values()]
-    for listeners in mesh.listeners.values():
+    left = {pod.place.name for pod in mesh.cluster.pods.values() if pod.state == GONE}
+    ports = [address[1] for name, address in mesh.apps.items() if name not in left]
+    for listeners in (each for name, each in mesh.listeners.items() if name not in left):
         found = (listeners.inbound, listeners.outbound, listeners.admin)
         ports += [address[1] for address in found if address is not None]
         ports += [int(url.rpartition(":")[2]) for url in listeners.urls.values()]

@@ -172,6 +172,12 @@ def test_an_objective_that_is_missed_is_told_by_the_exit_code(scenario: Path, st
     ("words", "said"),
     [
         (("--no-load", "--out", "out"), "with --no-load nothing is measured"),
+        (("--no-load", "--csv", "--dpi", "50"), "with --no-load nothing is measured; leave out --dpi, --csv"),
+        (("--certificates", "certificates"), "--certificates: the scenario has no mTLS"),
+        (
+            ("--intercept", "--set", "services.front.sidecar=false", "--set", "services.back.sidecar=false"),
+            "--intercept: no service has a sidecar",
+        ),
         (("--proxy", "nginx"), "no proxy 'nginx'; choose meshsim or envoy"),
         (("--set", "load=[]"), "load"),
         (("--host", "192.0.2.1"), "192.0.2.1"),
@@ -184,8 +190,9 @@ def test_bad_input_is_told_in_one_message(
     _, complaints = rest(program)
     assert program.returncode == 2
     assert said in complaints
-    assert complaints.startswith("meshsim: ")
+    assert complaints.startswith("meshsim: "), "nothing has begun"
     assert not left(tmp_path)
+    assert not Path(ROOT, "certificates").exists()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("envoy") is None, reason="needs the extra envoy")

@@ -10,8 +10,8 @@ from OpenSSL import SSL
 from meshsim.live.clock import LiveClock
 from meshsim.live.identity import client
 from meshsim.live.identity.answers import AnswerError
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.proxy import ProxyIdentity
+from meshsim.live.referral import Referral
 from meshsim.live.tls.context import Tls
 from meshsim.live.troubles import troubles
 from meshsim.live.wire import NOBODY, Handler
@@ -38,7 +38,7 @@ def loop():
 
 def identity_of(at, name="cart"):
     clock = LiveClock(loop(), ideal=False)
-    return ProxyIdentity(clock, Tls(), name, Enrolment(at.address, at.root.decode(), at.token(name)))
+    return ProxyIdentity(clock, Tls(), name, Referral(at.address, at.root.decode(), at.token(name)))
 
 
 def begin(identity, at):
@@ -168,7 +168,7 @@ async def test_what_can_not_be_used_is_asked_for_again(error):
         assert tls.used[0].certificate == identity.answer.certificate
         assert not at.server.refusals
         tls.times, tls.used = 1, []
-        at.signer.rotate(time.time())
+        at.signer.rotate(1)
         identity.learn(1, drops=False)
         await settle(lambda: any(len(each.roots) == 2 for each in tls.used), "the new root is used")
         identity.close()
@@ -210,6 +210,29 @@ async def test_who_has_stopped_asking_can_ask_again():
         assert SIGNED in kinds(identity)
         assert not at.server.refusals
         identity.close()
+        identity.clock.close()
+
+
+@live
+async def test_who_has_gone_for_good_asks_no_more_and_nothing_of_his_expires(monkeypatch):
+    """The clock goes on: that of the agents of Envoys is one for all."""
+    turning = {"events": [{"at": "500ms", "component": "ca", "rotate_root": True}]}
+    async with authority(loop()) as at:
+        identity, asked = identity_of(at), []
+        await identity.enrol()
+        base = time.monotonic()
+        identity.clock.begin(base)
+        at.clock.begin(base)
+        at.signer.wall = time.time()
+        identity.start(loads(SCENARIO, overrides=turning), 7)
+        await settle(lambda: kinds(identity).count(SIGNED) > 1, "certificates")
+        before = kinds(identity)
+        for page in ("certificate", "roots"):
+            monkeypatch.setattr(identity.client, page, lambda *question: asked.append(question))
+        identity.close()
+        while identity.clock.now() < 3.0:
+            await asyncio.sleep(0.05)
+        assert (asked, kinds(identity)) == ([], before)
         identity.clock.close()
 
 

@@ -127,7 +127,7 @@ def test_a_stream_counts_what_it_leaves_batch_by_batch(monkeypatch: pytest.Monke
         pressing = threading.Thread(target=press)
         pressing.start()
         stream.close()
-        report = sender.report(0.0)
+        report = stream.report(0.0)
         pressing.join()
     assert report.interrupted
     assert 0 < report.sent < 50

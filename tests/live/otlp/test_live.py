@@ -12,7 +12,9 @@ import pytest
 
 import meshsim
 from meshsim.interop.otlp import sender
+from meshsim.lab import steer
 from meshsim.lab.live import run_live
+from meshsim.lab.traces import export_otlp
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver, shapes, wrong_trees
 from tests.live.otlp.shop import LIVE, TEXT
@@ -47,8 +49,6 @@ def plain(spans):
 
 
 def test_a_live_export_has_what_was_sent(tmp_path: Path) -> None:
-    from meshsim.lab.traces import export_otlp
-
     with Receiver() as receiver:
         run_live(loads(TEXT, overrides=[*LIVE, "duration=1s"]), otlp=receiver.url, out=tmp_path)
         first = {(span.trace, span.id, span.start) for span in receiver.spans}
@@ -99,6 +99,31 @@ def test_a_receiver_that_comes_later_gets_all() -> None:
     assert run.summary["traces"]["retries"] > 0
     assert wrong_trees(receiver.spans) == []
     assert {span.id for span in receiver.spans} == set(run.spans["span_id"])
+
+
+def test_a_replica_that_is_added_says_its_version(tmp_path: Path) -> None:
+    scenario = loads("""
+name: grows-by-one
+duration: 4s
+services: {a: {versions: {v1: {}}, time: 1ms}}
+mesh: {dataplane: sidecar}
+load: [{to: a, rate: 30/s}]
+tracing: {sampling: 100%}
+""")
+
+    where = {"version": "v1", "mesh": "grows-by-one"}
+
+    def ready(_: object) -> None:
+        threading.Thread(target=steer.scale_live, args=("a", 2), kwargs=where).start()
+
+    with Receiver() as receiver:
+        run_live(scenario, otlp=receiver.url, ready=ready, out=tmp_path)
+        export_otlp(tmp_path, to=receiver.url)
+    found = {
+        (span.resource["service.instance.id"], span.resource.get("service.version"))
+        for span in receiver.spans
+    }
+    assert found == {("client/0", None), ("a/v1/0", "v1"), ("a/v1/1", "v1")}
 
 
 PROGRAM = """

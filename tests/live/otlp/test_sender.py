@@ -50,6 +50,7 @@ def test_a_batch_is_taken_as_the_protocol_has_it() -> None:
     ((path, headers, count), _) = receiver.requests
     assert (path, count) == ("/v1/traces", 3)
     assert (headers["content-type"], headers["content-encoding"]) == ("application/x-protobuf", "gzip")
+    assert headers["user-agent"].startswith("meshsim/")
     assert receiver.problems == []
     assert {span.trace[:16] for span in receiver.spans} == {f"{7:016x}"}, (
         "a simulation's traces get an upper half"
@@ -57,6 +58,15 @@ def test_a_batch_is_taken_as_the_protocol_has_it() -> None:
     report = sender.report(5.0)
     assert (report.sent, report.rejected, report.dropped, report.retries) == (5, 0, 0, 0)
     assert report.words() == []
+
+
+def test_a_receiver_with_a_queue_says_202() -> None:
+    with Receiver(answers=[(202, {})], reject=1) as receiver:
+        sender = Sender(receiver.url)
+        sender.send(message(4), 4)
+        sender.close()
+    assert len(receiver.spans) == 4
+    assert (sender.sent, sender.rejected, sender.dropped) == (3, 1, 0)
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
@@ -158,10 +168,11 @@ def test_a_stream_never_makes_anybody_wait_and_counts_what_does_not_fit(monkeypa
     assert not offering.is_alive(), "offering waits for nobody"
     held.set()
     stream.close(0.5)
-    assert sender.sent + sender.dropped == 2 * QUEUE_SPANS
-    assert sender.dropped >= QUEUE_SPANS
-    assert sum(sender.problems.values()) == sender.dropped
-    assert "the receiver is too slow, and the queue was full" in sender.problems
+    report = stream.report(0.0)
+    assert report.sent + report.dropped == 2 * QUEUE_SPANS
+    assert report.dropped >= QUEUE_SPANS
+    assert sum(report.problems.values()) == report.dropped
+    assert "the receiver is too slow, and the queue was full" in report.problems
 
 
 def test_a_stream_sends_all_that_waits_when_it_is_closed() -> None:
@@ -174,39 +185,43 @@ def test_a_stream_sends_all_that_waits_when_it_is_closed() -> None:
     assert len({span.id for span in receiver.spans}) == 20_000
 
 
-def test_what_is_taken_after_the_end_is_not_counted_a_second_time(monkeypatch) -> None:
-    """The thread may still wait for an answer when the run is over: results have said that all was lost."""
-    with Receiver() as receiver:
-        stream = Stream(sender := Sender(receiver.url, float("inf")), encode)
-        held, taken = threading.Event(), sender._taken
-        monkeypatch.setattr(sender, "_taken", lambda content, spans: held.wait() and taken(content, spans))
-        stream.offer((5, 1), 5)
-        assert until(lambda: bool(receiver.requests))
-        stream.close(0.0)
-        told = sender.report(0.0)
-        held.set()
-        stream._thread.join()
-    assert (told.sent, told.dropped) == (0, 5)
-    assert sender.report(0.0) == told
-
-
 def test_the_end_of_a_run_waits_for_a_dead_receiver_no_longer_than_it_says() -> None:
     with closed_port() as port:
-        stream = Stream(sender := Sender(f"http://127.0.0.1:{port}", float("inf")), encode)
+        stream = Stream(Sender(f"http://127.0.0.1:{port}", float("inf")), encode)
         for number in range(4):
             stream.offer((5, 1 + 5 * number), 5)
         stream.close(0.5)
-    assert (sender.sent, sender.dropped) == (0, 20)
+    report = stream.report(0.0)
+    assert (report.sent, report.dropped) == (0, 20)
 
 
 def test_a_receiver_that_never_answers_is_left() -> None:
     threads = threading.active_count()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        stream = Stream(sender := Sender(f"http://127.0.0.1:{server.getsockname()[1]}", float("inf")), encode)
+        stream = Stream(Sender(f"http://127.0.0.1:{server.getsockname()[1]}", float("inf")), encode)
         stream.offer((5, 1), 5)
         stream.close(0.3)
-        assert (sender.sent, sender.dropped) == (0, 5)
+        report = stream.report(0.0)
+        assert (report.sent, report.dropped) == (0, 5)
     assert threading.active_count() <= threads + 2, "its thread, and the limit of its exchange"
+
+
+def test_a_batch_that_is_taken_after_the_end_counts_once(monkeypatch) -> None:
+    """The thread may still wait for an answer when the run is over."""
+    with Receiver() as receiver:
+        stream = Stream(sender := Sender(receiver.url, float("inf")), encode)
+        held, taken = threading.Event(), sender._taken
+        monkeypatch.setattr(sender, "_taken", lambda content, spans: held.wait() and taken(content, spans))
+        stream.offer((3, 1), 3)
+        assert until(lambda: bool(receiver.requests)), "it is on its way"
+        stream.close(0.0)
+        before = stream.report(0.0)
+        held.set()
+        stream._thread.join()
+        after = stream.report(0.0)
+    assert (before.sent, before.dropped) == (0, 3)
+    assert before.problems == {"the run was over before the receiver took them": 3}
+    assert (after.sent, after.dropped, after.problems) == (3, 0, {})
 
 
 @pytest.mark.parametrize(
@@ -239,7 +254,7 @@ def test_urls_with_and_without_the_path() -> None:
 
 def test_headers_come_from_the_usual_variable(monkeypatch) -> None:
     assert own_headers("") == {}
-    assert own_headers("api-key=a%20b, x = 1") == {"api-key": "a b", "x": "1"}
+    assert own_headers("Api-Key=a%20b, x = 1") == {"api-key": "a b", "x": "1"}
     with pytest.raises(MeshsimError, match="end of a line"):
         own_headers("a=b%0d%0aevil: 1")
     for name in ("a b", "é", "", "Content-Length", "transfer-encoding"):

@@ -11,6 +11,8 @@ from itertools import pairwise
 import pytest
 from scipy import stats
 
+from meshsim.live.proxy.local_replies import local_reply
+from meshsim.policies.outcome import UC, UO
 from tests.live.proxy.ends import (
     HOST,
     Message,
@@ -241,7 +243,7 @@ async def test_overflow_is_as_real_envoys(warm: bool) -> None:
         failed = [answer for answer in told if answer.status == 503]
         assert len(failed) == (k - c - p if warm else k - p)
         assert {answer.get("x-envoy-overloaded") for answer in failed} == {b"true"}
-        assert {answer.body for answer in failed} == {b"upstream connect error: overflow"}
+        assert {answer.body for answer in failed} == {local_reply(UO, "", False, True)[0]}
         over = [line for line in rig.log() if line["response_code"] == 503]
         assert {(line["response_flags"], line["attempt_count"]) for line in over} == {("UO", 0)}
         assert rig.upstream.accepted == c
@@ -305,7 +307,7 @@ async def test_a_retry_that_the_breaker_refuses_leaves_the_last_failure() -> Non
     async with proxied(Upstream(dies), policy=policy) as rig:
         answer = await rig.ask()
         assert (answer.status, answer.get("x-envoy-overloaded")) == (503, None)
-        assert answer.body == b"upstream connect error: connection termination"
+        assert answer.body == local_reply(UC, "", False, True)[0]
         assert await rig.outcome() == (503, "UO,UC", 1, 1)
 
 

@@ -235,6 +235,39 @@ async def test_its_calls_say_whose_they_are() -> None:
 
 
 @live
+async def test_it_passes_on_what_a_service_of_a_mesh_must() -> None:
+    kept = [
+        (b"x-request-id", b"mine"),
+        (b"tracestate", b"v=1"),
+        (b"tracestate", b"w=2"),
+        (b"baggage", b"k=v"),
+    ]
+    catalog = Upstream()
+    script = [{"call": "catalog"}, {"call": "catalog", "repeat": 2}]
+    async with serving(catalog=catalog, time="0s", script=script) as bench:
+        client = await bench.client()
+        lines = b"".join(b"%b: %b\r\n" % header for header in [*kept, (b"x-other", b"1")])
+        client.send(b"GET / HTTP/1.1\r\nhost: cart\r\n" + lines + b"\r\n")
+        assert (await client.response()).status == 200
+        assert len(catalog.requests) == 3
+        for request in catalog.requests:
+            assert [header for header in request.headers if header in kept] == kept
+            assert request.get("x-other") is None
+
+
+@live
+async def test_spans_that_nobody_takes_do_not_stay() -> None:
+    async with serving(catalog=Upstream(answers(200)), time="0s", script=[{"call": "catalog"}]) as bench:
+        client = await bench.client()
+        client.send(b"GET / HTTP/1.1\r\nhost: cart\r\nx-meshsim: %016x;0.0;0;1;0\r\n\r\n" % 9)
+        assert (await client.response()).status == 200
+        tracer = bench.service.replica.proxy.tracer
+        assert tracer.spans == 2, "the call, and its attempt: its proxy has both"
+        bench.service.stats()
+        assert tracer.spans == 0
+
+
+@live
 async def test_a_call_that_fails_fails_it() -> None:
     async with serving(catalog=Upstream(answers(503)), time="0s", script=[{"call": "catalog"}]) as bench:
         assert (await (await bench.send()).response()).status == 500
