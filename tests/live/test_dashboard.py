@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +26,7 @@ from meshsim.measure.pilot import control_plane_metrics
 from meshsim.measure.telemetry import metrics_page
 from meshsim.mesh.control_plane import Push
 from meshsim.scenario.model import Scenario
+from tests.live.processes import closed_port, until
 from tests.live.proxy.ends import HOST
 from tests.live.proxy.rig import live
 from tests.live.tls.mesh import pair
@@ -214,24 +214,25 @@ BUSY = {
 @contextmanager
 def served(blocks: Path) -> Iterator[str]:
     """A Prometheus that has these blocks, by its URL."""
-    with socket.create_server((HOST, 0)) as free:
-        port = free.getsockname()[1]
     config = blocks / "prometheus.yml"
     config.write_text("", encoding="utf-8")
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={blocks}", "--log.level=error"]
-    program = subprocess.Popen([*command, f"--web.listen-address={HOST}:{port}"])
-    try:
+    with closed_port() as port:
         url = f"http://{HOST}:{port}"
-        for _ in range(300):
-            try:
-                urlopen(f"{url}/-/ready").close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield url
-    finally:
-        program.terminate()
-        program.wait(60.0)
+        program = subprocess.Popen([*command, f"--web.listen-address={HOST}:{port}"])
+
+        def ready() -> bool:
+            with contextlib.suppress(OSError):
+                urlopen(f"{url}/-/ready", timeout=60).close()
+                return True
+            return False
+
+        try:
+            assert until(ready)
+            yield url
+        finally:
+            program.terminate()
+            program.wait(60.0)
 
 
 def lines(url: str, expression: str, since: float, until: float) -> list[list[float]]:

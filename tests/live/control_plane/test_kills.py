@@ -20,7 +20,7 @@ from meshsim.live.roles.control_plane import ControlPlane
 from meshsim.live.servers import bound
 from meshsim.scenario import load
 from meshsim.scenario.topology import Topology
-from tests.live.control_plane.test_mesh_control import MTLS, run, scenario, serving, status_of
+from tests.live.control_plane.test_mesh_control import MTLS, run, scenario, serving, status_of, until
 from tests.live.processes import signal_control_plane
 from tests.live.proxy.ends import HOST
 from tests.live.proxy.rig import live
@@ -104,8 +104,8 @@ async def test_an_authority_that_takes_over_is_not_asked_before_it_knows_the_tim
 
 @pytest.mark.parametrize("wakes", [True, False])
 def test_a_mesh_goes_on_and_ends_though_its_control_plane_is_stopped(wakes, monkeypatch):
-    monkeypatch.setattr(process, "SILENCE", 0.8)
-    monkeypatch.setattr(launch, "SILENCE", 0.8)
+    monkeypatch.setattr(process, "SILENCE", 1.5)
+    monkeypatch.setattr(launch, "SILENCE", 1.5)
     events = """
 events:
 - {at: 600ms, service: cart, replicas: 4}
@@ -122,14 +122,15 @@ events:
         known.append(mesh.control.silent)
         if wakes:
             signal_control_plane(mesh, signal.SIGCONT)
-            time.sleep(1.5)
+            until(lambda: len(status_of(mesh)["endpoints"]["cart"]) == 4, "it knows who came")
+            until(lambda: len({each["version"] for each in status_of(mesh)["proxies"]}) == 1, "all know")
             known.append(status_of(mesh))
 
     counts, found = run(scenario(events, "5s", name="stopped"), stop)
     assert set(counts) == {(200, "")}
     assert known[0], "it is noticed"
     troubles = found.summary["live"]["troubles"]["the control plane of the mesh"]
-    assert troubles["it did not answer for 0.8 s"] == 1
+    assert troubles["it did not answer for 1.5 s"] == 1
     assert (HUNG in troubles) is not wakes
     if wakes:
         assert known[1]["endpoints"]["cart"] == ["cart/0", "cart/1", "cart/2", "cart/3"]

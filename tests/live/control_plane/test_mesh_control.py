@@ -91,7 +91,7 @@ def test_a_set_event_is_a_version_that_every_proxy_acks():
     seen = []
 
     def look(mesh):
-        time.sleep(1.5)
+        until(lambda: {each["version"] for each in status_of(mesh)["proxies"]} == {1}, "all have it")
         seen.append((status_of(mesh), mesh.control.pid))
 
     counts, found = run(scenario("events: [{at: 500ms, set: {policies.cart.timeout: 1ms}}]", "2s"), look)
@@ -118,11 +118,11 @@ def test_proxies_refuse_what_the_scenario_wants_them_to_and_keep_what_they_had()
 
 def test_a_restart_with_drain_drops_nothing_and_without_one_it_does():
     event = "events: [{at: 500ms, service: cart, restart: {surge: 1, unavailable: 0}}]"
-    counts, found = run(scenario(event, "3s", drain="500ms", mesh=MTLS))
+    counts, found = run(scenario(event, "5s", drain="500ms", mesh=MTLS))
     assert set(counts) == {(200, "")}
     lives = {number: (since, until) for number, since, until in found.records[0].lives}
     assert sorted(lives) == [0, 1, 2, 3, 4]
-    assert lives[1][1] < 3.0 > lives[2][1]
+    assert lives[1][1] < 5.0 > lives[2][1]
     ended = found.summary["services"]["cart"]["replicas"]
     assert [each["id"] for each in ended] == ["cart/0", "cart/1", "cart/2", "cart/3"]
     assert not found.summary["live"]["troubles"]
@@ -258,6 +258,7 @@ def test_a_control_plane_that_is_killed_is_replaced_and_goes_on_where_it_was():
     def kill(mesh):
         time.sleep(0.3)
         changed.append(steer.set_live({"policies.cart.timeout": "900ms"}, mesh="killed").version)
+        changed.append(time.monotonic() - mesh.base)
         for _ in range(4):
             pid = mesh.control.pid
             if pid:
@@ -266,16 +267,16 @@ def test_a_control_plane_that_is_killed_is_replaced_and_goes_on_where_it_was():
         changed.append(steer.set_live({"policies.cart.timeout": "800ms"}, mesh="killed").version)
         changed.append(steer.scale_live("cart", 3, mesh="killed").replicas)
 
-    counts, found = run(scenario(duration="6s", mesh=MTLS, name="killed"), kill)
+    counts, found = run(scenario(duration="8s", mesh=MTLS, name="killed"), kill)
     assert set(counts) == {(200, "")}
-    first, second, replicas = changed
+    first, killed, second, replicas = changed
     assert second > first + 1, "each that takes over pushes what is wanted"
     assert replicas == ["cart/0", "cart/1", "cart/2"]
     assert found.summary["certificates"]["signed"] > 12, "renewed after each"
     assert found.summary["certificates"]["expired"] == 0
     pushes = found.summary["pushes"]["each"]
     assert [each["version"] for each in pushes] == list(range(1, len(pushes) + 1)), "of all processes"
-    assert pushes[0]["begun"] < 0.9, "before the first kill"
+    assert pushes[0]["begun"] < killed
     assert all(each["arrived"] == each["proxies"] > 0 for each in pushes[:second])
 
 
@@ -347,7 +348,7 @@ mesh: {dataplane: sidecar, push_delay: 100ms}
         time.sleep(1.0)
         steer.scale_live("cart", 1, mesh="orderly")
         left.append(len(mesh.members_of("cart/1")))
-        time.sleep(3.5)
+        until(lambda: not mesh.members_of("cart/1"), "it has gone")
         left.append(len(mesh.members_of("cart/1")))
 
     counts, found = run(loads(slow), scale)

@@ -76,7 +76,7 @@ def test_where_descriptors_run_out_whoever_wants_more_replicas_is_told_and_none_
                 steer.scale_live("cart", 6, mesh=mesh.control.url)
         until(lambda: open_descriptors() == before, "what was opened is closed")
         assert len(steer.scale_live("cart", 3, mesh=mesh.control.url).replicas) == 3
-        with urllib.request.urlopen(mesh.listeners["client/0"].urls["front"], timeout=5) as answer:
+        with urllib.request.urlopen(mesh.listeners["client/0"].urls["front"], timeout=60) as answer:
             assert answer.status == 200
 
 
@@ -115,7 +115,7 @@ def test_the_metrics_of_a_mesh_forget_who_has_gone_though_the_control_plane_was_
         until(lambda: not mesh.members_of("cart/2"), "it has gone")
         signal_control_plane(mesh)
         steer.set_live({"access": []}, mesh=mesh.control.url)
-        with urllib.request.urlopen(f"{mesh.control.url}/stats/prometheus", timeout=20) as answer:
+        with urllib.request.urlopen(f"{mesh.control.url}/stats/prometheus", timeout=60) as answer:
             page = answer.read().decode()
         assert 'pod="cart/1"' in page
         assert 'pod="cart/2"' not in page

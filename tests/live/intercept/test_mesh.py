@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -130,7 +131,8 @@ def test_replicas_that_come_later_are_in_pods_of_their_own() -> None:
 
     def watch(mesh: LiveMesh) -> None:
         for replica, pid in mesh.pods.inside(mesh.keeper.processes).items():
-            networks[replica] = namespace(pid, "net")
+            with contextlib.suppress(FileNotFoundError):  # it has just gone
+                networks[replica] = namespace(pid, "net")
 
     scenario = loads(GROWS.replace("SCRIPT", json.dumps(PROGRAM)))
     result = run_live(scenario, intercept=True, watch=watch)
