@@ -29,8 +29,8 @@ RESETS = {
     UPE: "protocol error",
 }
 """What became of the last try, by the flag that ended the call."""
-CONNECT_TIMED_OUT = "connection_timeout"
-"""Why there was no connection, where it took too long."""
+CONNECT_TIMED_OUT = ("connection_timeout", "TLS_error:_timeout")
+"""Why there was no connection, where it took too long: to open, or for its handshake."""
 
 CUT_OFF = {
     DC: "downstream_remote_disconnect",
@@ -51,7 +51,7 @@ def local_reply(flag: int, failure: str, retried: bool, within_timeout: bool) ->
         body, details = LOCAL_REPLIES.get(flag, (b"", "direct_response"))
         return body, "upstream_per_try_timeout" if flag == UT and within_timeout else details
     more = ""
-    if flag == UF and failure == CONNECT_TIMED_OUT:
+    if flag == UF and failure in CONNECT_TIMED_OUT:
         reason = "connection timeout"
     elif flag == UF and failure:
         more = f"|{failure}"
