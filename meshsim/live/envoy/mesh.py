@@ -6,11 +6,11 @@ scenario time, so what happens to it at a time (updates, replicas that are down)
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message
-from meshsim.live.control.messages import Following
 from meshsim.live.envoy.accesslog import CallRow, Log
 from meshsim.live.envoy.agents import Agents
 from meshsim.live.envoy.configured import ConfiguredEnvoy
@@ -32,13 +31,13 @@ from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.live.envoy.rows import rows
 from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, cluster, pending
 from meshsim.live.envoy.watches import check
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.launcher import TickClock
 from meshsim.live.merge import hedged
 from meshsim.live.options import Options
 from meshsim.live.processes import Member
 from meshsim.live.proxies import Heard, Listeners, Ports, Proxies
 from meshsim.live.proxy.route import Passed
+from meshsim.live.referral import Referral
 from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
 from meshsim.live.troubles import troubles
@@ -130,7 +129,7 @@ class Envoys(Proxies):
         self._earlier = Counter(troubles)  # of other runs in this process
         self._identified = [proxy for proxy in self._present if proxy.identified]
         self._agents = Agents(scenario, seed, folder)
-        self._following: Callable[[str], Following] | None = None
+        self._following: Callable[[str], Referral] | None = None
         self._pods: dict[str, ReplicaPod] = {}
         self._configured: dict[str, ConfiguredEnvoy] = {}
         self._joining: dict[str, EnvoyMember] = {}
@@ -173,7 +172,7 @@ class Envoys(Proxies):
         for envoy in self._envoys.values():
             envoy.start()
 
-    def enrol(self, enrolments: Mapping[str, Enrolment]) -> None:
+    def enrol(self, enrolments: Mapping[str, Referral]) -> None:
         self.enrolments = enrolments
         if self._identified:  # no listener opens without a certificate
             self._agents.enrol(self._identified, enrolments)
@@ -192,7 +191,7 @@ class Envoys(Proxies):
         for id_ in self._configured:
             self._envoys[id_].settle()
 
-    def follow(self, following: Callable[[str], Following]) -> None:
+    def follow(self, following: Callable[[str], Referral]) -> None:
         self._following = following
 
     def start(self, base: float) -> None:
@@ -210,8 +209,10 @@ class Envoys(Proxies):
         self._passed[id_] = {service: Passed() for service in envoy.proxy.upstreams}
         member = EnvoyMember(id_, envoy.folder, self._says, self._told, certified=not proxy.identified)
         self._joining[id_] = member
-        if proxy.identified:
-            self._agents.join(proxy, self.enrolments[id_])
+        with self._joins(id_):
+            envoy.folder.mkdir(parents=True, exist_ok=True)
+            if proxy.identified:
+                self._agents.join(proxy, self.enrolments[id_])
         return member
 
     def _join(self, id_: str, member: EnvoyMember) -> None:
@@ -232,7 +233,7 @@ class Envoys(Proxies):
 
     def _told(self, id_: str, message: Message) -> None:
         """The Envoy of a new replica is told where its application and the control plane are, or to end."""
-        following = Following.of(message.get("following"))
+        following = Referral.of(message.get("following"))
         if following is not None:
             envoy, proxy = self._envoys[id_], self._topology().proxy(id_)
             host, port = message["app"]
@@ -285,7 +286,7 @@ class Envoys(Proxies):
                 self._join(id_, member)
         self._clock.advance(now)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _joins(self, id_: str) -> Iterator[None]:
         """Of an Envoy that was added and can't start, whoever wanted it is told."""
         try:
@@ -307,11 +308,12 @@ class Envoys(Proxies):
                 hedges = (call.caller, call.service, call.endpoint) in self._hedged
                 passed[call.service].answered(call.status, call.end - call.start, call.attempts, hedges)
         edges = {f"{envoy.proxy.caller} -> {service}": each.counts() for service, each in passed.items()}
-        for service, counts in zip(passed, edges.values(), strict=True):
-            for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
-                for own, its in GAUGES.items():
-                    if name.endswith(f".{its}"):
-                        setattr(counts, own, getattr(counts, own) + value)
+        with contextlib.suppress(OSError):  # it has ended, or is stuck: whoever settles or stops it says so
+            for service, counts in zip(passed, edges.values(), strict=True):
+                for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
+                    for own, its in GAUGES.items():
+                        if name.endswith(f".{its}"):
+                            setattr(counts, own, getattr(counts, own) + value)
         follower = self._agents.followers.get(id_)
         report = edge_report(edges)
         return report if follower is None else {**report, "configuration": follower.report()}

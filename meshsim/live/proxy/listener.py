@@ -232,8 +232,9 @@ class Listener(Handler):
         if shared.log is not None:
             details = denial(decision.matched)
             shared.log.write(
-                time.time(), head, 403, "", details, 0, len(DENIED), 0.0, -1.0, "", route.noted, 0, connection
-            )
+                time.time(), head, 403, "", details, 0, len(DENIED), 0.0, -1.0, None, route.noted, 0,
+                connection,
+            )  # fmt: skip
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
         flag, details = REFUSED.get(status, MALFORMED)
@@ -249,7 +250,7 @@ class Listener(Handler):
         log = self.shared.log
         if log is not None:
             log.write(
-                time.time(), head, status, flags, details, 0, sent, 0.0, -1.0, "", NO_ROUTE, 0, connection
+                time.time(), head, status, flags, details, 0, sent, 0.0, -1.0, None, NO_ROUTE, 0, connection
             )
 
     def opened(self, connection: ServerConnection) -> None:

@@ -120,7 +120,8 @@ class Service(Role, Handler):
         grid = Grid.of(scenario)
         self.gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
         self.transport = PageTransport(self.clock, self.topology, spec.context)
-        proxy = page_proxy(self.clock, self.transport, own.number, spec.seed)
+        self.unseen = SpanFeed(kept=False, wanted=False)  # of its calls, which its proxy has
+        proxy = page_proxy(self.clock, self.transport, self.unseen.tracer, own.number, spec.seed)
         for _, edge in self.topology.edges_of(own):
             routes = page_routes(proxy, self.topology, edge).values()
             proxy.routes.update({route.number: route for route in routes})
@@ -214,6 +215,7 @@ class Service(Role, Handler):
 
     def stats(self) -> dict[str, Any]:
         """What is under way."""
+        self.unseen.hold()
         active = self.replica.busy_gauge.value + self.replica.queue_gauge.value
         return {"active": active, "held": active}
 

@@ -1,8 +1,6 @@
 """A control plane whose journal was damaged, and proxies that know more than it does."""
 
 import json
-import os
-import signal
 import urllib.error
 import urllib.request
 
@@ -14,6 +12,7 @@ from meshsim.live.control.process import JOURNAL
 from meshsim.live.troubles import troubles
 from tests.live.control_plane.test_followed import Plane, follow, hello, rest
 from tests.live.control_plane.test_mesh_control import scenario, serving
+from tests.live.processes import signal_control_plane
 from tests.live.proxy.ends import settle
 from tests.live.proxy.rig import live
 
@@ -63,7 +62,7 @@ def test_a_mesh_can_be_changed_after_its_journal_was_lost():
             steer.set_live({"policies.cart.timeout": f"{number + 1}s"}, mesh="damaged")
         journal = mesh.keeper.folder / JOURNAL
         journal.write_bytes(journal.read_bytes()[:40])
-        os.kill(mesh.control.pid, signal.SIGKILL)
+        signal_control_plane(mesh)
         done = steer.set_live({"policies.cart.timeout": "1ms"}, mesh="damaged")
         assert (done.missing, done.proxies) == ({}, 4)
         assert done.version > 4

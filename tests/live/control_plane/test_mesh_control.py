@@ -20,7 +20,7 @@ from meshsim.lab.live import run_live
 from meshsim.live import folders
 from meshsim.live.launch import LiveMesh, Options
 from meshsim.scenario import load, loads
-from tests.live.processes import gone, traces
+from tests.live.processes import gone, signal_control_plane, traces
 
 HEAD = """
 name: {name}
@@ -140,7 +140,9 @@ events:
     requests = found.records[0].requests
     before = requests.start < 1.6
     assert set(requests.status[before].tolist()) == {200}
-    assert set(requests.status[requests.start > 1.9].tolist()) == {500}
+    (push,) = found.summary["pushes"]["each"]
+    assert 1.7 <= push["begun"] < push["last"]
+    assert set(requests.status[requests.start > push["last"]].tolist()) == {500}
     assert found.summary["certificates"]["refused"] > 0
 
 
@@ -298,7 +300,7 @@ def test_programs_that_can_not_start_are_no_harm_to_a_mesh_that_runs(tmp_path):
             steer.scale_live("a", 4, mesh="once")
         wait.write_text("1")
         assert steer.scale_live("a", 3, mesh="once", timeout=0.2).version is None
-        os.kill(mesh.control.pid, signal.SIGKILL)  # and with it goes what it was asked for
+        signal_control_plane(mesh)  # and with it goes what it was asked for
         failed = "the replica a/4", "the replica a/5"
         until(lambda: any(name in mesh.troubles for name in failed), "they have failed")
         assert any("ended with code 1" in next(iter(mesh.troubles.get(name, [""]))) for name in failed)
@@ -322,7 +324,7 @@ def test_what_has_gone_leaves_no_descriptor_open():
         def up_and_down():
             steer.scale_live("cart", 3, mesh="tidy")
             steer.scale_live("cart", 2, mesh="tidy")
-            os.kill(mesh.control.pid, signal.SIGKILL)
+            signal_control_plane(mesh)
             until(lambda: len(mesh.members_of("cart/2") + mesh.members_of("cart/3")) == 0, "it has gone")
             until(lambda: mesh.control.pid and steer.set_live({"access": []}, mesh="tidy"), "it is back")
             return len(list(Path("/proc/self/fd").iterdir()))

@@ -15,11 +15,13 @@ from meshsim.lab import steer
 from meshsim.live import launch, pod
 from meshsim.live.control import process
 from meshsim.live.control.process import ControlProcess
+from meshsim.live.launch import LiveMesh, Options
 from meshsim.live.processes import NOWHERE, Keeper
 from meshsim.mesh.rollout import GONE
 from meshsim.scenario import loads
 from meshsim.scenario.topology import Topology
 from tests.live.control_plane.test_mesh_control import scenario, serving, status_of, until
+from tests.live.processes import signal_control_plane
 
 PROGRAM = """#!/usr/bin/env python3
 import http.server, os
@@ -52,18 +54,18 @@ def test_a_program_that_is_not_there_any_more_is_no_end_of_a_mesh_that_runs(tmp_
     program.chmod(0o755)
     text = "name: moved\nduration: 9s\nload: [{to: a, rate: 1/s}]\nmesh: {dataplane: sidecar}\n"
     text += f"services: {{a: {{live: {{command: [{program}]}}}}}}\n"
-    with serving(loads(text, folder=tmp_path)):
+    with serving(loads(text, folder=tmp_path)) as mesh:
         program.rename(tmp_path / "elsewhere")
         with pytest.raises(MeshsimError, match="the program of a/1 can't be started: No such file"):
-            steer.scale_live("a", 2, mesh="moved")
+            steer.scale_live("a", 2, mesh=mesh.control.url)
         (tmp_path / "elsewhere").rename(program)
-        assert steer.scale_live("a", 2, mesh="moved").replicas == ["a/0", "a/2"]
+        assert steer.scale_live("a", 2, mesh=mesh.control.url).replicas == ["a/0", "a/2"]
 
 
 def test_where_descriptors_run_out_whoever_wants_more_replicas_is_told_and_none_is_lost():
     with serving(scenario(name="scarce", drain="0s")) as mesh:
-        steer.scale_live("cart", 3, mesh="scarce")
-        steer.scale_live("cart", 2, mesh="scarce")
+        steer.scale_live("cart", 3, mesh=mesh.control.url)
+        steer.scale_live("cart", 2, mesh=mesh.control.url)
         until(lambda: not mesh.members_of("cart/2"), "it has gone")
         before = open_descriptors()
         for more in (1, 3, 5, 7):  # at any step of a start
@@ -71,9 +73,9 @@ def test_where_descriptors_run_out_whoever_wants_more_replicas_is_told_and_none_
                 descriptors(more),
                 pytest.raises(MeshsimError, match=r"can't be started: Too many open files"),
             ):
-                steer.scale_live("cart", 6, mesh="scarce")
+                steer.scale_live("cart", 6, mesh=mesh.control.url)
         until(lambda: open_descriptors() == before, "what was opened is closed")
-        assert len(steer.scale_live("cart", 3, mesh="scarce").replicas) == 3
+        assert len(steer.scale_live("cart", 3, mesh=mesh.control.url).replicas) == 3
         with urllib.request.urlopen(mesh.listeners["client/0"].urls["front"], timeout=5) as answer:
             assert answer.status == 200
 
@@ -91,9 +93,9 @@ def test_a_mesh_ends_though_a_process_of_a_replica_that_goes_dies_before_it_has_
 
     monkeypatch.setattr(pod.LivePod, "go", stopped)
     with serving(scenario(name="goes", drain="0s")) as mesh:
-        steer.scale_live("cart", 3, mesh="goes")
+        steer.scale_live("cart", 3, mesh=mesh.control.url)
         members = mesh.members_of("cart/2")
-        steer.scale_live("cart", 2, mesh="goes")
+        steer.scale_live("cart", 2, mesh=mesh.control.url)
         until(lambda: any(each.state == GONE for each in mesh.cluster.pods.values()), "it goes")
         loss = mesh._await
 
@@ -108,11 +110,11 @@ def test_a_mesh_ends_though_a_process_of_a_replica_that_goes_dies_before_it_has_
 
 def test_the_metrics_of_a_mesh_forget_who_has_gone_though_the_control_plane_was_killed_since():
     with serving(scenario(name="forgets", drain="0s")) as mesh:
-        steer.scale_live("cart", 3, mesh="forgets")
-        steer.scale_live("cart", 2, mesh="forgets")
+        steer.scale_live("cart", 3, mesh=mesh.control.url)
+        steer.scale_live("cart", 2, mesh=mesh.control.url)
         until(lambda: not mesh.members_of("cart/2"), "it has gone")
-        os.kill(mesh.control.pid, signal.SIGKILL)
-        steer.set_live({"access": []}, mesh="forgets")
+        signal_control_plane(mesh)
+        steer.set_live({"access": []}, mesh=mesh.control.url)
         with urllib.request.urlopen(f"{mesh.control.url}/stats/prometheus", timeout=20) as answer:
             page = answer.read().decode()
         assert 'pod="cart/1"' in page
@@ -122,13 +124,25 @@ def test_the_metrics_of_a_mesh_forget_who_has_gone_though_the_control_plane_was_
 def test_why_a_control_plane_has_ended_by_itself_is_in_the_results():
     with serving(scenario(name="poisoned")) as mesh:
         mesh.control.tell({"endpoints": {"cart": 5}, "change": 1})
-        until(lambda: mesh.control.deaths == 1, "it can't do that")
-        os.kill(mesh.control.pid, signal.SIGKILL)
-        assert steer.set_live({"access": []}, mesh="poisoned").missing == {}
+        until(lambda: mesh.control.deaths == 1 and mesh.control.pid, "it can't do that")
+        signal_control_plane(mesh)
+        assert steer.set_live({"access": []}, mesh=mesh.control.url).missing == {}
         assert status_of(mesh)["pid"]
     said = mesh.troubles["the control plane of the mesh"]
     assert said.pop("it has ended, and was replaced") == 2
     assert said == {"it has ended: TypeError: 'int' object is not iterable": 1}
+
+
+def test_a_mesh_that_stops_lets_a_control_plane_go_that_was_about_to_take_over():
+    with LiveMesh(scenario(name="stops"), 1, Options(load=False)) as mesh:
+        mesh.launch()
+        mesh.start()
+        mesh.run(0.1)
+        signal_control_plane(mesh)
+        until(lambda: mesh.handle(0.01) or mesh.control.pid == 0, "it is gone")
+        assert mesh.control.look()
+        mesh.stop()
+    assert mesh.troubles == {"the control plane of the mesh": {"it has ended, and was replaced": 1}}
 
 
 def test_who_did_not_listen_does_not_say_that_the_control_plane_is_silent(tmp_path, monkeypatch):

@@ -8,7 +8,8 @@ import pytest
 
 from meshsim.live.control import lines
 from meshsim.live.control.client import STALE, Follower
-from meshsim.live.control.messages import Endpoint, Following, MessageError, Update
+from meshsim.live.control.messages import Endpoint, MessageError, Update
+from meshsim.live.referral import Referral
 from meshsim.live.troubles import troubles
 from tests.live.proxy.ends import HOST, settle
 from tests.live.proxy.rig import live
@@ -58,7 +59,7 @@ class Rig:
 
     async def __aenter__(self):
         address = await self.plane.open()
-        self.follower = Follower(Following(address, "", "secret"), "cart/0", 0, self.apply, 7)
+        self.follower = Follower(Referral(address, "", "secret"), "cart/0", 0, self.apply, 7)
         self.follower.start()
         await settle(lambda: self.plane.heard, "it says hello")
         return self

@@ -23,7 +23,7 @@ from meshsim.live.stats import by_edge
 from meshsim.scenario import load, loads
 from meshsim.scenario.topology import CLIENT_PROXY
 from tests.live.intercept.pods import inside, lacking, namespace
-from tests.live.processes import gone, traces, until
+from tests.live.processes import gone, signal_control_plane, traces, until
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -147,11 +147,15 @@ def test_replicas_that_are_ordered_come_and_go_with_their_namespaces_and_no_requ
 
     def order(mesh: LiveMesh) -> None:
         url = mesh.control.url
-        steer.scale_live("cart", 3, mesh=url)
+        said = steer.scale_live("cart", 3, mesh=url).pods
         steer.set_live({"policies.prices.timeout": "900ms"}, mesh=url)
         inside = mesh.pods.inside(mesh.keeper.processes)
         found.update({each: namespace(inside[each], "net") for each in ("cart/0", "cart/1", "cart/2")})
-        os.kill(mesh.control.pid, signal.SIGKILL)
+        assert said == {each: inside[each] for each in ("cart/0", "cart/1", "cart/2")}
+        status = json.loads(get(f"{url}/status"))
+        assert status["pods"] == inside
+        assert f"cart/2 (process {inside['cart/2']})" in get(f"{url}/")
+        signal_control_plane(mesh)
         steer.scale_live("cart", 1, mesh=url)
         gone = {found["cart/1"], found["cart/2"]}
         left.append(until(lambda: not gone & known_networks()) and found["cart/0"] in known_networks())

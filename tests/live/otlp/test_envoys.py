@@ -55,8 +55,13 @@ def test_the_spans_of_envoys_and_services_are_one_tree_a_request(monkeypatch: py
     for id_, spans in traces.items():
         known = {span.id for span in spans}
         assert len(known) == len(spans)
-        (root,) = (span for span in spans if span.parent not in known)
-        name, service, failed, (sent, _, _, (ingress, callee, _, (page, _, _, onward))) = below(spans, root)
+        assert {span.parent for span in spans} <= {*known, ""}, "no parent is missing"
+        (root,) = (span for span in spans if not span.parent)
+        assert (root.name, root.kind, root.resource["service.name"]) == ("front", "INTERNAL", "client")
+        assert all(root.start <= span.start for span in spans)
+        *_, (name, service, failed, (sent, _, _, (ingress, callee, _, (page, _, _, onward)))) = below(
+            spans, root
+        )
         assert (name, service, sent) == ("egress front", "client", "router front egress")
         assert (ingress, callee, page) == ("ingress", "front", "GET /")
         name, service, _, *tries = onward

@@ -173,6 +173,16 @@ def after(delay: float, behaviour: Behaviour) -> Behaviour:
     return behave
 
 
+def waits(event: asyncio.Event, behaviour: Behaviour) -> Behaviour:
+    """Does nothing before something has happened."""
+
+    async def behave(request: Message, writer: asyncio.StreamWriter) -> None:
+        await event.wait()
+        await behaviour(request, writer)
+
+    return behave
+
+
 def in_turn(*behaviours: Behaviour) -> Behaviour:
     """One for each request; the last for all that follow."""
 

@@ -105,6 +105,17 @@ async def test_an_inbound_proxy_keeps_nothing_of_uploads_that_are_being_served()
 
 
 @live
+async def test_spans_that_nobody_takes_do_not_stay() -> None:
+    async with proxied(id="frontend/0", app=Upstream()) as rig:
+        await rig.ask(listener="inbound", host="frontend", x_meshsim="00000000000000ff;1.25;0;1;0")
+        assert rig.proxy.inward is not None
+        tracer = rig.proxy.inward.mesh_route.tracer
+        assert tracer.spans == 2, "the way into its replica, which has a server span"
+        rig.proxy.stats()
+        assert tracer.spans == 0
+
+
+@live
 async def test_a_long_download_by_a_slow_reader() -> None:
     async def behave(request: Message, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % SIZE)

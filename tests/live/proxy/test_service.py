@@ -100,9 +100,9 @@ async def serving(
         service.clock.close()
 
 
-async def finished(clients: list[Client]) -> list[tuple[float, float]]:
-    """When each of them was answered, from now, s: by the clock, and without interruptions."""
-    watch = Watch()
+async def finished(clients: list[Client], watch: Watch | None = None) -> list[tuple[float, float]]:
+    """When each of them was answered, s, by the clock and without interruptions, of a watch or from now."""
+    watch = watch or Watch()
 
     async def one(client: Client) -> tuple[float, float]:
         assert (await client.response()).status == 200
@@ -124,12 +124,13 @@ async def test_it_says_who_it_is() -> None:
 @live
 async def test_so_many_workers_at_a_time() -> None:
     async with serving(time="40ms", workers=2) as bench:
-        clients = [await bench.send(n) for n in range(6)]
-        await settle(lambda: bench.busy + bench.queued == 6, "all have arrived")
-        for turn, (took, ran) in enumerate(sorted(await finished(clients))):
+        watch = Watch()
+        for turn, (took, ran) in enumerate(
+            sorted(await finished([await bench.send(n) for n in range(6)], watch))
+        ):
             meant = 0.04 * (turn // 2 + 1)
-            assert meant - 0.03 < took
-            assert ran < meant + SLACK
+            assert took > meant - 0.002
+            assert ran < meant + 2 * SLACK
         assert (bench.busy, bench.queued) == (0, 0)
 
 
@@ -149,7 +150,7 @@ async def test_its_time_does_not_drift() -> None:
 )
 @live
 async def test_disciplines(discipline: str, order: list[int]) -> None:
-    async with serving(time="60ms", discipline=discipline) as bench:
+    async with serving(time="250ms", discipline=discipline) as bench:
         clients = []
         for n in range(5):
             clients.append(await bench.send(n, priority=5 if n > 2 else 0))
@@ -255,6 +256,18 @@ async def test_it_passes_on_what_a_service_of_a_mesh_must() -> None:
 
 
 @live
+async def test_spans_that_nobody_takes_do_not_stay() -> None:
+    async with serving(catalog=Upstream(answers(200)), time="0s", script=[{"call": "catalog"}]) as bench:
+        client = await bench.client()
+        client.send(b"GET / HTTP/1.1\r\nhost: cart\r\nx-meshsim: %016x;0.0;0;1;0\r\n\r\n" % 9)
+        assert (await client.response()).status == 200
+        tracer = bench.service.replica.proxy.tracer
+        assert tracer.spans == 2, "the call, and its attempt: its proxy has both"
+        bench.service.stats()
+        assert tracer.spans == 0
+
+
+@live
 async def test_a_call_that_fails_fails_it() -> None:
     async with serving(catalog=Upstream(answers(503)), time="0s", script=[{"call": "catalog"}]) as bench:
         assert (await (await bench.send()).response()).status == 500
@@ -324,19 +337,21 @@ async def test_a_slow_spell() -> None:
 @live
 async def test_a_replica_that_goes_down_and_comes_back() -> None:
     """Its connections are reset, nobody listens, and later it does again on the same port."""
-    events = [{"at": "100ms", "for": "150ms", "replica": "cart/0", "down": True}]
-    async with serving(events, time="300ms", workers=2) as bench:
+    events = [{"at": "100ms", "for": "900ms", "replica": "cart/0", "down": True}]
+    async with serving(events, time="2s", workers=2) as bench:
+        watch = Watch()
         client = await bench.send()
         idle = await bench.client()
         assert isinstance(await client.ended(), ConnectionResetError)
-        assert 0.09 < bench.service.clock.now() < 0.1 + 2 * SLACK
+        assert bench.service.clock.now() > 0.09
+        assert watch.ran < 0.1 + 2 * SLACK
         assert isinstance(await idle.ended(), ConnectionResetError)
         with pytest.raises(ConnectionRefusedError):
             await bench.client()
         assert (bench.busy, bench.queued) == (0, 0)
-        while bench.service.clock.now() < 0.25:
+        while bench.service.clock.now() < 1.0:
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.02)
+        await settle(lambda: bench.service.listening.server is not None, "it listens again")
         assert (await (await bench.send()).response()).status == 200
         assert bench.rows()["status"] == [503, 200]
 
