@@ -8,6 +8,7 @@ from __future__ import annotations
 from meshsim.policies.outcome import DC, DPE, FI, NC, NO_FLAG, NR, RL, SI, UC, UF, UH, UO, UPE, UT
 
 PLAIN = [(b"content-type", b"text/plain")]
+OVERLOADED = [*PLAIN, (b"x-envoy-overloaded", b"true")]
 
 BEFORE, AFTER = "upstream_reset_before_response_started", "upstream_reset_after_response_started"
 LOCAL_REPLIES = {
