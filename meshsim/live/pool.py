@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from meshsim.live.tracked import wire_of
+from meshsim.live.troubles import failure_of
 from meshsim.live.wire.client import ClientConnection
 from meshsim.mesh.cluster import Cluster
+from meshsim.mesh.connection import Connection
 from meshsim.mesh.hosts import Host
 
 Address = tuple[str, int]
@@ -45,6 +47,11 @@ class Pool:
     def refused(self, reason: str) -> None:
         """A handshake has failed."""
         self.failure = f"TLS_error:_{reason}"
+
+    def too_late(self, connection: Connection, now: float) -> None:
+        """The link is so slow that a connection would not be open in time."""
+        self.failure = failure_of(TimeoutError())
+        self.cluster.failed(self.host, connection, now)
 
     def close_idle(self) -> None:
         """Closes the idle connections, but for tracked ones."""

@@ -95,7 +95,7 @@ class SocketTransport(Transport):
                 limit = connection.rule.connect_timeout - lasts
             if lasts > 0.0:
                 connect = partial(self._begin, pool, connection, limit)
-                opening = Opening(connection, lasts, connect, partial(cluster.failed, host, connection))
+                opening = Opening(connection, lasts, connect, partial(pool.too_late, connection))
                 self.clock.at(now + opening.lasts, opening, 0)
                 return
         self._begin(pool, connection, limit)

@@ -43,7 +43,7 @@ services:
 mesh: {dataplane: sidecar, mtls: {mode: strict}}
 policies:
   cart: {retries: {attempts: 1, on: [5xx], backoff: {base: 1ms}}}
-  slow: {timeout: 50ms}
+  slow: {timeout: 300ms}
   odd: {fault: {abort: {percent: 100%, status: 418}}}
   few: {rate_limit: {burst: 10, rate: 1/h}}
   hung: {retries: {attempts: 1, per_try_timeout: 20ms, on: [reset], backoff: {base: 1ms}}}

@@ -20,7 +20,7 @@ from meshsim.live.context import ATTEMPT_COUNT, Context
 from meshsim.live.pool import Pool
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.ledger import Ledger
-from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN, local_reply
+from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, OVERLOADED, PLAIN, local_reply
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.transport import Delivery, SocketTransport
 from meshsim.live.wire.client import ClientConnection
@@ -302,16 +302,13 @@ class Exchange(Owner):
 
     def reply(self, call: Call, now: float) -> None:
         """The proxy answers by itself."""
-        flags = self.flags
-        while flags & 31 == URX:
-            flags >>= 5
+        flags = self.flags >> 5 if self.flags & 31 == URX else self.flags
         if flags & 31 == UF:
             self.unreached(call)
         within = not 0.0 < call.due <= now
         body, self.details = local_reply(flags & 31, self.failure, call.launched > 1, within)
-        headers = [*PLAIN, (b"x-envoy-overloaded", b"true")] if flags & 31 == UO else PLAIN
         self.sent = len(body)
-        self.connection.answer(self.status, headers, body)
+        self.connection.answer(self.status, OVERLOADED if flags & 31 == UO else PLAIN, body)
         self.finish(now)
 
     # ---- the response, as it comes ----------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from meshsim.policies.outcome import DC, DPE, FI, NC, NO_FLAG, NR, RL, SI, UC, UF, UH, UO, UPE, UT
 
 PLAIN = [(b"content-type", b"text/plain")]
+OVERLOADED = [*PLAIN, (b"x-envoy-overloaded", b"true")]
 
 BEFORE, AFTER = "upstream_reset_before_response_started", "upstream_reset_after_response_started"
 LOCAL_REPLIES = {
@@ -29,8 +30,8 @@ RESETS = {
     UPE: "protocol error",
 }
 """What became of the last try, by the flag that ended the call."""
-CONNECT_TIMED_OUT = "connection_timeout"
-"""Why there was no connection, where it took too long."""
+CONNECT_TIMED_OUT = ("connection_timeout", "TLS_error:_timeout")
+"""Why there was no connection, where it took too long: to open, or for its handshake."""
 
 CUT_OFF = {
     DC: "downstream_remote_disconnect",
@@ -51,7 +52,7 @@ def local_reply(flag: int, failure: str, retried: bool, within_timeout: bool) ->
         body, details = LOCAL_REPLIES.get(flag, (b"", "direct_response"))
         return body, "upstream_per_try_timeout" if flag == UT and within_timeout else details
     more = ""
-    if flag == UF and failure == CONNECT_TIMED_OUT:
+    if flag == UF and failure in CONNECT_TIMED_OUT:
         reason = "connection timeout"
     elif flag == UF and failure:
         more = f"|{failure}"

@@ -59,7 +59,10 @@ async def test_an_opening_that_takes_too_long_fails_all_who_wait() -> None:
         assert [answer.status for answer in await rig.burst(5)] == [503] * 5
         assert watch.took >= 0.05
         assert watch.ran < 0.05 + SLACK
-        assert {line["response_flags"] for line in await rig.logged(5)} == {"UF"}
+        lines = await rig.logged(5)
+        assert {(line["response_flags"], line["response_code_details"]) for line in lines} == {
+            ("UF", "upstream_reset_before_response_started{connection_timeout}")
+        }
         assert rig.upstream.accepted == 0
 
 
@@ -68,6 +71,7 @@ async def test_a_host_that_does_not_answer_is_given_up() -> None:
     async with proxied(Full(), policy={"connection": {"connect_timeout": "60ms"}}) as rig:
         await lasts(rig, 0.055, 503)
         assert await rig.outcome() == (503, "UF", 1, 0)
+        assert rig.log()[0]["response_code_details"].endswith("{connection_timeout}")
 
 
 @live

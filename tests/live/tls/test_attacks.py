@@ -371,7 +371,8 @@ async def test_an_upstream_that_never_answers_the_handshake() -> None:
         with socket.create_server((HOST, 0)) as deaf:
             address = deaf.getsockname()[:2]
             mesh.caller.proxy.addresses["cart/0"] = address
-            assert (await mesh.ask()).status == 503
+            answer = await mesh.ask()
+            assert (answer.status, answer.body.endswith(b"connection timeout")) == (503, True)
         assert await mesh.caller.outcome() == (503, "UF", 1, 0)
         assert dict(mesh.client.client.refused) == {refusal.TIMEOUT: 1}
 
