@@ -195,5 +195,9 @@ def test_of_many_services_the_workers_are_counted_once_not_once_a_service(monkey
 
     monkeypatch.setattr(parts, "workers", workers)
     services = {f"s{number}": {} for number in range(20)}
-    ms.run(Scenario.model_validate({"services": services, "load": [{"to": "s0", "rate": "5/s"}]}))
+    ms.run(
+        Scenario.model_validate(
+            {"duration": "1s", "services": services, "load": [{"to": "s0", "rate": "5/s"}]}
+        )
+    )
     assert len(asked) == 1
