@@ -269,7 +269,7 @@ def _result(
     scenario: Scenario, merged: Merged, found: LiveConditions, sent: TraceExport | None, orders: Sequence[str]
 ) -> LiveRun:
     programs = Topology(scenario).programs()
-    notes = [*advise(scenario)]
+    notes = [*advise(scenario, live=True)]
     if orders:
         more = f"; and {len(orders) - ORDERS_SHOWN} more" if len(orders) > ORDERS_SHOWN else ""
         notes.append(f"Changed from outside while it ran: {'; '.join(orders[:ORDERS_SHOWN])}{more}.")

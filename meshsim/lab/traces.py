@@ -18,7 +18,7 @@ from meshsim.lab import files
 from meshsim.lab.jobs.interrupt import orderly
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import TraceReceiver
-from meshsim.measure.spans import ATTEMPT_KINDS, COLUMNS, KINDS, ROW_BYTES, Spans, span_rows
+from meshsim.measure.spans import ATTEMPT_KINDS, COLUMNS, KINDS, ROW_BYTES, Spans, span_rows, span_table
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.measure.traces import TraceExport
@@ -72,9 +72,7 @@ def encoder(scenario: Scenario, engine: str, began: float) -> Encoder:
 
 def rows_of(table: Table) -> list[dict[str, Any]]:
     """The rows of a table of spans, with the replica whose each is: that of the server span above it."""
-    names = list(table)
-    columns = (column.tolist() for column in table.values())
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    rows = span_rows(table)
     above = {(row["replication"], row["span_id"]): row for row in rows}
     for row in rows:
         owner: dict[str, Any] | None = row
@@ -95,14 +93,12 @@ def messages(rows: Sequence[Mapping[str, Any]], encode: Encoder) -> Iterator[tup
 
 def send_table(sender: Sender, table: Table, scenario: Scenario, engine: str, began: float) -> TraceExport:
     """Sends a table of spans; Ctrl-C ends it, and what is left then is counted as dropped."""
-    left = len(table["span_id"])
     with orderly():
         try:
             for message, count in messages(rows_of(table), encoder(scenario, engine, began)):
                 sender.send(message, count)
-                left -= count
         except KeyboardInterrupt:
-            sender.interrupt(left)
+            sender.interrupt(len(table["span_id"]))
         finally:
             sender.close()
     return sender.report(began)
@@ -163,7 +159,7 @@ class LiveTraces:
 
     def report(self) -> TraceExport | None:
         """What became of all, at the end."""
-        return None if self._sender is None else self._sender.report(self.began)
+        return None if self._stream is None else self._stream.report(self.began)
 
     def _take(self, id_: str, packed: bytes, lost: int) -> None:
         assert self._stream is not None, "it has been entered"
@@ -179,7 +175,9 @@ class LiveTraces:
         topology = (
             Topology(self._scenario) if self._mesh is None else self._mesh.topology
         )  # it may have grown
-        rows = [{**row, "instance": id_} for row in span_rows(Spans.read(packed), topology)]
+        rows = span_rows(span_table(Spans.read(packed), topology))
+        for row in rows:
+            row["instance"] = id_
         return messages(rows, self._encoder)
 
 
@@ -223,7 +221,9 @@ def export_otlp(
     encode = encoder(scenario, engine, began)
     exports = enumerate(messages(rows_of(table), encode))
     if form == "json":
-        lines = "".join(f"{_json(message)}\n" for _, (message, _) in exports)
+        from meshsim.interop.otlp.encode import json_line  # noqa: PLC0415 - an extra
+
+        lines = "".join(f"{json_line(message)}\n" for _, (message, _) in exports)
         return None, files.write(target, {"traces.otlp.jsonl": lines})
     named = {f"traces-{number:04d}.otlp.pb": message.SerializeToString() for number, (message, _) in exports}
     return None, files.write(target, named)
@@ -279,10 +279,3 @@ def _damage(table: Table, began: float) -> str:
     if not np.all((start >= 0.0) & (end >= start) & (began + end < LATEST)):
         return "start and end are not times"
     return ""
-
-
-def _json(message: Message) -> str:
-    """OTLP's JSON of an export: as protobuf's, but ids in hexadecimal, and kinds as numbers."""
-    from meshsim.interop.otlp.encode import json_line  # noqa: PLC0415 - an extra
-
-    return json_line(message)
