@@ -276,6 +276,6 @@ def _damage(table: Table, began: float) -> str:
     ):
         return "two spans have one span_id"
     start, end = table["start"], table["end"]
-    if not np.all((start >= 0.0) & (end >= start) & (began + end < LATEST)):
+    if not np.all((began + start >= 0.0) & (end >= start) & (began + end < LATEST)):
         return "start and end are not times"
     return ""

@@ -178,13 +178,18 @@ def workers(scenario: Scenario, replicas: Sequence[tuple[str, str, str]], presen
 
 def services(sample: Sample, scenario: Scenario) -> dict[str, ServiceSummary]:
     """What arrived at each service."""
-    return {name: _service(sample, scenario, name) for name in scenario.services}
-
-
-def _service(sample: Sample, scenario: Scenario, name: str) -> ServiceSummary:
-    deployments = scenario.services[name].deployments()
-    found = {index: of for index, (service, *of) in enumerate(sample.replicas) if service == name}
     slots = workers(scenario, sample.replicas, sample.present)
+    members: dict[str, dict[int, tuple[str, str]]] = {name: {} for name in scenario.services}
+    for index, (service, version, id_) in enumerate(sample.replicas):
+        members[service][index] = version, id_
+    return {name: _service(sample, scenario, name, found, slots) for name, found in members.items()}
+
+
+def _service(
+    sample: Sample, scenario: Scenario, name: str, found: dict[int, tuple[str, str]], slots: Floats
+) -> ServiceSummary:
+    """One service; `found` are its replicas by index, `slots` the worker-seconds of all replicas."""
+    deployments = scenario.services[name].deployments()
 
     def station(members: Collection[int]) -> StationSummary:
         return _station(sample, [*members], float(slots[[*members]].sum()), rules=scenario.has_rules)

@@ -85,7 +85,8 @@ def _rollouts(scenario: Scenario, live: bool) -> Iterator[str]:
     """What is said of replicas that come and go, and whether they go before callers know."""
     topology = Topology(scenario)
     rolled = {roll.group for roll in topology.rolls}
-    left = {roll.group for roll in topology.rolls if roll.leave}
+    called = {service for _, service in topology.edges}
+    left = {roll.group for roll in topology.rolls if roll.leave and roll.group[0] in called}
     for service, config in scenario.services.items():
         works = config.deployments()
         still = not live and all((service, version) not in rolled for version in works)

@@ -50,7 +50,7 @@ def changed(folder: Path, name: str, values: Callable[[list[Any]], Any]) -> None
         ("parent_id", lambda rows: [None] * len(rows), "column parent_id can't be read"),
         ("parent_id", lambda rows: [7] * len(rows), "column parent_id can't be read"),
         ("kind", lambda rows: ["ours"] * len(rows), "kind is none of call, attempt, server"),
-        ("start", lambda rows: [-1.0, *rows[1:]], "start and end are not times"),
+        ("start", lambda rows: [-1e10, *rows[1:]], "start and end are not times"),
         ("end", lambda rows: [float("nan"), *rows[1:]], "start and end are not times"),
         ("end", lambda rows: [LATEST, *rows[1:]], "start and end are not times"),
         ("status", lambda rows: [[200]] * len(rows), "column status can't be read"),

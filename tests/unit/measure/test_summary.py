@@ -4,7 +4,10 @@ import math
 import numpy as np
 import pytest
 
+import meshsim as ms
+from meshsim.measure import parts
 from meshsim.measure.summary import summarise
+from meshsim.scenario.model import Scenario
 
 KEYS = {
     "scenario", "engine", "seed", "version", "duration", "measured", "requests", "latency", "ok_latency",
@@ -181,3 +184,20 @@ def test_auto_warmup_moves_the_window(make_scenario, make_records) -> None:
     assert summary["measured"] == pytest.approx(100.0 - summary["warmup"])
     assert summary["requests"]["offered"] == pytest.approx(50 * summary["measured"], abs=1)
     assert summary["services"]["api"]["busy_mean"] == pytest.approx(1.0)
+
+
+def test_of_many_services_the_workers_are_counted_once_not_once_a_service(monkeypatch) -> None:
+    counted, asked = parts.workers, []
+
+    def workers(*of):
+        asked.append(of)
+        return counted(*of)
+
+    monkeypatch.setattr(parts, "workers", workers)
+    services = {f"s{number}": {} for number in range(20)}
+    ms.run(
+        Scenario.model_validate(
+            {"duration": "1s", "services": services, "load": [{"to": "s0", "rate": "5/s"}]}
+        )
+    )
+    assert len(asked) == 1

@@ -308,3 +308,8 @@ events: [{at: 1s, service: b, restart: {}}]
 def test_a_drain_is_too_short_where_a_hundredth_of_the_callers_does_not_know(drain: str, told: bool) -> None:
     notes = advise(loads(BASE + ROLLED, overrides=[f"services.b.drain={drain}"]))
     assert [note.startswith(f"services.b.drain, {drain}, is too short") for note in notes] == [True] * told
+
+
+def test_no_drain_is_too_short_where_nobody_calls() -> None:
+    changed = ["services.idle={replicas: 2, drain: 0s}", "events[0].service=idle"]
+    assert advise(loads(BASE + ROLLED, overrides=changed)) == []
