@@ -101,7 +101,9 @@ def test_who_is_ordered_away_ends_what_it_holds_and_then_goes(tmp_path):
 def test_an_envoy_that_can_not_start_is_no_harm_to_a_mesh_that_runs(monkeypatch):
     with serving(scenario(name="full"), "envoy") as mesh:
         monkeypatch.setattr("meshsim.live.envoy.watches.available", lambda most: 0)
-        with pytest.raises(MeshsimError, match=r"can have 0 more \(as root, sysctl -w fs.inotify.max_user_instances"):
+        with pytest.raises(
+            MeshsimError, match=r"can have 0 more \(as root, sysctl -w fs.inotify.max_user_instances"
+        ):
             steer.scale_live("cart", 3, mesh="full")
         monkeypatch.undo()
         envoy = "meshsim.live.envoy.process.Envoy._command"
