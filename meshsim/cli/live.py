@@ -76,14 +76,14 @@ def live(
     """
     with reporting_errors(as_json):
         from meshsim.lab import files, outsider  # noqa: PLC0415
-        from meshsim.lab.live import run_live, serve_live  # noqa: PLC0415
+        from meshsim.lab.live import run_live, seeded, serve_live  # noqa: PLC0415
         from meshsim.lab.show import watch  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
 
         if no_load:
             _refuse(out=out, check=check, formats=formats, dpi=dpi, csv=csv, metrics_every=metrics_every)
         output = options.output(out, formats, dpi, csv, as_json, quiet, metrics_every)
-        chosen = load(scenario, overrides or ())
+        chosen = output.fitting(seeded(load(scenario, overrides or ()), seed))
         if certificates is not None:
             outsider.prepare(chosen, certificates)
 
@@ -96,7 +96,7 @@ def live(
             elif no_load and shown is not None:
                 _show(message, shown)
 
-        common: dict[str, Any] = {"proxy": proxy, "seed": seed, "otlp": otlp, "ready": ready}
+        common: dict[str, Any] = {"proxy": proxy, "otlp": otlp, "ready": ready}
         common |= {"access_log": access_log, "host": host, "intercept": intercept}
         with watch.dashboard(quiet=quiet or as_json) as shown:
             common |= {"watch": shown, "progress": None if shown is None else shown.say}

@@ -109,6 +109,7 @@ LIVE = [
     "meshsim.live.proxy.series",
     "meshsim.live.proxy.access",
     "meshsim.live.proxy.route",
+    "meshsim.live.proxy.visits",
     "meshsim.live.proxy.exchange",
     "meshsim.live.proxy.delivery",
     "meshsim.live.proxy.listener",

@@ -11,7 +11,7 @@ from meshsim.engine import streams
 from meshsim.measure.grid import Floats, Grid
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.records import Attempts, Calls, Records, Requests
-from meshsim.measure.spans import Spans, span_rows
+from meshsim.measure.spans import Spans, span_table
 from meshsim.measure.table import Rows, table_of
 from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
@@ -124,7 +124,6 @@ def records(
         "ejections": list(recorder.ejections),
         "pushes": control.plane.pushes[1:],
         "lives": [] if control.fleet is None else control.fleet.lives,
-        "spans": span_rows(Spans.of(mesh.tracer), topology),
         "interrupted": interrupted,
         "events": events,
     }
@@ -135,6 +134,7 @@ def records(
     own = not complete
     return Records(
         **common,
+        spans=span_table(Spans.of(mesh.tracer), topology),
         connections=[(time, edge, COUNTED[what]) for time, edge, what in recorder.connections],
         certificates=None if mesh.authority is None else _certificates(recorder),
         requests=table(Requests, "request", recorder, topology, own),

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from meshsim.live.spans import kept_spans
 from meshsim.measure.grid import Floats, Grid, Ints
 from meshsim.measure.records import Attempts, Calls, Records, Requests
-from meshsim.measure.spans import Spans, span_rows
+from meshsim.measure.spans import Spans, span_table
 from meshsim.measure.table import table_of
 from meshsim.mesh.certificate import CERTIFICATE_EVENTS
 from meshsim.mesh.connection import COUNTED
@@ -233,13 +233,13 @@ def lags(parts: Parts, role: str) -> Floats:
     return _column(found, "f8")
 
 
-def spans_of(parts: Parts, topology: Topology, end: float) -> list[dict[str, object]]:
+def spans_of(parts: Parts, topology: Topology, end: float) -> Table:
     """The spans of all processes that had ended by the end, in order of their start."""
     each = (kept_spans(rows) for _, rows in sorted(parts.items()) if "span_keys" in rows)
     spans = Spans.pooled(each)
     start, ended = spans.times.T
     order = np.argsort(start, kind="stable")
-    return span_rows(spans.chosen(order[ended[order] <= end]), topology)
+    return span_table(spans.chosen(order[ended[order] <= end]), topology)
 
 
 # ---- joining ----------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ class Pool:
     """
 
     name: str
+    noted: str
     failure: str
     idle: list[ClientConnection]
     opening: set[asyncio.Task[None]]
@@ -34,6 +35,7 @@ class Pool:
     def __init__(self, address: Address, cluster: Cluster, host: Host) -> None:
         self.address = address
         self.name = f"{address[0]}:{address[1]}"
+        self.noted = ""  # what the access log says of it, once
         self.cluster = cluster
         self.host = host
         self.idle = []

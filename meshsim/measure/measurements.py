@@ -11,6 +11,7 @@ import numpy as np
 from meshsim.measure.flow import BinnedFlow
 from meshsim.measure.grid import Floats, Grid, Window
 from meshsim.measure.sample import Sample
+from meshsim.measure.table import Table
 from meshsim.mesh.control_plane import Push
 
 __all__ = ["Measurements", "Push"]
@@ -36,7 +37,7 @@ class Measurements(ABC):
             `what` is a field of `meshsim.measure.parts.CertificateSummary`; None where there are none.
         pushes: what became of each push of the control plane, in order.
         lives: (replica index, from, to) of each that was there, s, where replicas come and go; else empty.
-        spans: rows of sampled spans (see `meshsim.measure.spans`).
+        spans: the columns of sampled spans (see `meshsim.measure.spans`); empty where there can be none.
         interrupted: whether the user ended it (Ctrl-C); it is then measured up to where it came.
         events: that an engine fired; 0 for the reference model.
     """
@@ -56,7 +57,7 @@ class Measurements(ABC):
     certificates: list[tuple[float, int, str]] | None = None
     pushes: list[Push] = field(default_factory=list)
     lives: list[tuple[int, float, float]] = field(default_factory=list)
-    spans: list[dict[str, object]] = field(default_factory=list)
+    spans: Table = field(default_factory=dict)
     interrupted: bool = False
     events: int = 0
 

@@ -8,7 +8,7 @@ keyed draw, so that the same requests are traced whatever the policies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from meshsim.measure.measurements import Measurements
 from meshsim.measure.table import Table
-from meshsim.mesh.spans import ATTEMPT_SPAN, CALL_SPAN, SPAN_KEYS, SPAN_NUMBERS, SPAN_TIMES, Tracer
+from meshsim.mesh.spans import SERVER_SPAN, SPAN_KEYS, SPAN_NUMBERS, SPAN_TIMES, Tracer
 from meshsim.policies.outcome import flag_names
 from meshsim.scenario.topology import Topology
 
 KINDS = ("call", "attempt", "server")
 ATTEMPT_KINDS = ("first", "retry", "hedge")
+Ints = NDArray[np.int64]
 
 COLUMNS: dict[str, type] = {
     "trace_id": str,  # 16 bytes as 32 hexadecimal digits; one a request
@@ -42,14 +43,18 @@ COLUMNS: dict[str, type] = {
     "attempt_kind": str,  # "first", "retry" or "hedge"; a live service can't know a hedge: "retry"
     "extra": bool,  # whether it or an ancestor is a retry or a hedge
 }
-"""The keys of each dict in :attr:`meshsim.measure.measurements.Measurements.spans`, and their types."""
+"""The columns of :attr:`meshsim.measure.measurements.Measurements.spans`, and their types."""
 
 
 def spans(records: Sequence[Measurements]) -> Table:
     """The spans of all replications, with a last column `replication`, from 0."""
-    rows = [row for record in records for row in record.spans]
-    table: Table = {name: np.array([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()}
-    table["replication"] = np.repeat(np.arange(len(records)), [len(record.spans) for record in records])
+    counts = [len(record.spans["span_id"]) if record.spans else 0 for record in records]
+    own = [record.spans for record in records if record.spans]
+    table: Table = {
+        name: np.concatenate([np.array([], kind), *(each[name] for each in own)])
+        for name, kind in COLUMNS.items()
+    }
+    table["replication"] = np.repeat(np.arange(len(records)), counts)
     return table
 
 
@@ -99,59 +104,59 @@ class Spans:
 
     def packed(self) -> bytes:
         """All of them as bytes."""
-        return self.keys.tobytes() + self.times.tobytes() + self.numbers.tobytes()
-
-    def rows(self) -> Iterator[tuple[Any, ...]]:
-        """The keys, times and numbers of each, in a row."""
-        each = [column for part in (self.keys, self.times, self.numbers) for column in part.T.tolist()]
-        return zip(*each, strict=True)
+        return b"".join([self.keys.data, self.times.data, self.numbers.data])
 
 
-def span_rows(spans: Spans, topology: Topology) -> list[dict[str, object]]:
-    """Spans with the keys of `COLUMNS`, where a tracer has routes and replicas as numbers."""
-    routes, replicas, endpoints = topology.routes, topology.labels, topology.endpoints
-    rows: list[dict[str, object]] = []
-    for (
-        half,
-        trace,
-        span,
-        parent,
-        start,
-        end,
-        kind,
-        route,
-        replica,
-        number,
-        tried,
-        extra,
-        status,
-        flags,
-    ) in spans.rows():
-        by_caller = kind in (CALL_SPAN, ATTEMPT_SPAN)
-        service, _, where = replicas[replica] if replica >= 0 else ("", "", "")
-        caller, endpoint = "", ""
-        if by_caller:
-            caller, service, endpoint = routes[route]
-        else:
-            endpoint = endpoints[service][route]
-        rows.append(
-            {
-                "trace_id": f"{half:016x}{trace:016x}",
-                "span_id": f"{span:016x}",
-                "parent_id": f"{parent:016x}" if parent else "",
-                "kind": KINDS[kind],
-                "service": caller if by_caller else service,
-                "peer": service if by_caller else "",
-                "replica": where,
-                "endpoint": endpoint,
-                "name": f"{caller} -> {service}" if caller else service,
-                "start": start,
-                "end": end,
-                "status": status,
-                "flag": flag_names(flags),
-                "attempt": number,
-                "attempt_kind": ATTEMPT_KINDS[tried],
-                "extra": bool(extra),
-            }
-        )
-    return rows
+def span_table(spans: Spans, topology: Topology) -> Table:
+    """Spans with the columns of `COLUMNS`, where a tracer has routes and replicas as numbers.
+
+    NOTE: a column at a time. Rows, as dictionaries, cost a run more than all that leaves the spans.
+    """
+    kind, route, replica, number, tried, extra, status, flags = spans.numbers.T
+    digits = np.frombuffer(spans.keys.astype(">u8").tobytes().hex().encode(), "S16").astype(str)
+    half, trace, span, parent = digits.reshape(-1, SPAN_KEYS).T
+    table: Table = {
+        "trace_id": np.char.add(half, trace),
+        "span_id": span,
+        "parent_id": np.where(spans.keys[:, 3] == 0, "", parent),
+        "kind": np.array(KINDS)[kind],
+        **_places(kind, route, replica, topology),
+        "start": spans.times[:, 0],
+        "end": spans.times[:, 1],
+        "status": status,
+        **_each(flags, lambda value: (flag_names(value),), ["flag"]),
+        "attempt": number,
+        "attempt_kind": np.array(ATTEMPT_KINDS)[tried],
+        "extra": extra != 0,
+    }
+    return {name: table[name].copy() for name in COLUMNS}  # of the tracer's memory nothing is kept
+
+
+def _places(kind: Ints, route: Ints, replica: Ints, topology: Topology) -> Table:
+    """The columns that say whose spans they are, and about whom: the same for many."""
+    replicas = len(topology.labels) + 1
+
+    def words(place: int) -> tuple[str, ...]:
+        above, there = divmod(place, replicas)
+        number, at_server = divmod(above, 2)
+        service, _, where = topology.labels[there - 1] if there else ("", "", "")
+        if at_server:
+            return service, "", where, topology.endpoints[service][number], service
+        caller, service, endpoint = topology.routes[number]
+        return caller, service, where, endpoint, f"{caller} -> {service}"
+
+    codes = (2 * route + (kind == SERVER_SPAN)) * replicas + replica + 1
+    return _each(codes, words, ("service", "peer", "replica", "endpoint", "name"))
+
+
+def _each(values: Ints, words: Callable[[int], tuple[str, ...]], names: Sequence[str]) -> Table:
+    """Columns with what is said of each value, which is found once for all that are equal."""
+    distinct, which = np.unique(values, return_inverse=True)
+    rows = [words(value) for value in distinct.tolist()]
+    return {name: np.array([row[place] for row in rows], str)[which] for place, name in enumerate(names)}
+
+
+def span_rows(table: Table) -> list[dict[str, Any]]:
+    """The rows of a table, by column."""
+    columns = [column.tolist() for column in table.values()]
+    return [dict(zip(table, row, strict=True)) for row in zip(*columns, strict=True)]

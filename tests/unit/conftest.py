@@ -10,6 +10,8 @@ import pytest
 
 from meshsim.measure.grid import Grid
 from meshsim.measure.records import Attempts, Calls, Records, Requests
+from meshsim.measure.spans import COLUMNS
+from meshsim.measure.table import columns
 from meshsim.scenario.model import Scenario
 
 
@@ -108,7 +110,7 @@ def records_of(
         ),
         busy=np.outer(np.full(len(names), busy), width),
         queued=np.outer(np.full(len(names), queued), width),
-        spans=spans or [],
+        spans=columns(spans or [], COLUMNS),
         interrupted=interrupted,
     )
 

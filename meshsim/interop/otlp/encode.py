@@ -129,7 +129,8 @@ def attributes(row: Row, service: str, method: str, path: str, wrong: str) -> di
     if kind == "server":
         found |= {"url.path": path, "url.scheme": "http", "http.route": path}
     else:
-        found |= {"url.full": f"http://{service}{path}", "url.path": path, "upstream_cluster": service}
+        found |= {"server.port": 80, "url.full": f"http://{service}{path}", "url.path": path}
+        found["upstream_cluster"] = service
     if status > 0:
         found["http.response.status_code"] = status
     elif not flag:

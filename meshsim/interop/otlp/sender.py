@@ -2,7 +2,7 @@
 
 | the receiver | what becomes of a batch |
 |---|---|
-| takes it | sent; spans that it says it rejected are counted |
+| takes it: 200, or another 2xx | sent; spans that it says it rejected are counted |
 | answers 429, 502, 503 or 504 | sent again after its Retry-After, else with back-off |
 | answers anything else | dropped, with the answer as the reason |
 | does not answer in time, or with what is no HTTP; or there is none | sent again with back-off |
@@ -38,6 +38,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from meshsim.errors import MeshsimError, printable, shown
 from meshsim.measure.traces import TraceExport
+from meshsim.version import VERSION
 
 BATCH = 512
 """Spans of one request, at most."""
@@ -85,9 +86,9 @@ def endpoint(url: str) -> SplitResult:
 def own_headers(text: str) -> dict[str, str]:
     """The headers that ``OTEL_EXPORTER_OTLP_HEADERS`` asks for: ``key=value,key=value``."""
     pairs = (each.partition("=") for each in text.split(",") if "=" in each)
-    found = {key.strip(): unquote(value.strip()) for key, _, value in pairs}
+    found = {key.strip().lower(): unquote(value.strip()) for key, _, value in pairs}
     for name, value in found.items():
-        if not NAME.fullmatch(name) or name.lower() in FRAMING:
+        if not NAME.fullmatch(name) or name in FRAMING:
             raise MeshsimError(f"{HEADERS}: {shown(name)} can't be the name of a header here; leave it out")
         if not (value.isascii() and value.isprintable()):
             raise MeshsimError(
@@ -119,7 +120,8 @@ class Sender:
         self._gone = ""
         self.asked = own_headers(os.environ.get(HEADERS, ""))
         self._headers = {
-            "content-type": "application/x-protobuf", "content-encoding": "gzip", **self.asked,
+            "content-type": "application/x-protobuf", "content-encoding": "gzip",
+            "user-agent": f"meshsim/{VERSION}", **self.asked,
         }  # fmt: skip
         self._connection: http.client.HTTPConnection | None = None
         self._late = False  # the exchange was cut off
@@ -139,7 +141,7 @@ class Sender:
         tries = 0
         while True:
             status, wait, why = self._post(body, spans)
-            if status == 200 or not (status in AGAIN or status == 0):
+            if not (status in AGAIN or status == 0):
                 return
             self.retries += 1
             tries += 1
@@ -172,9 +174,9 @@ class Sender:
             limit.cancel()
         if not answer.isclosed() or answer.will_close:
             self.close()
-        if answer.status == 200:
+        if 200 <= answer.status < 300:  # the protocol has 200; receivers with a queue say 202
             self._taken(content, spans)
-            return 200, None, ""
+            return answer.status, None, ""
         why = f"the receiver answered {answer.status}"
         if answer.status not in AGAIN:
             self.drop(spans, why)
@@ -215,31 +217,31 @@ class Sender:
 
     def _taken(self, content: bytes, spans: int) -> None:
         """Counts a batch that was taken, whole or in part."""
-        rejected, why = 0, ""
+        rejected, why, times = 0, "", 0
         try:
             partial = ExportTraceServiceResponse.FromString(content).partial_success
-            rejected, why = min(max(partial.rejected_spans, 0), spans), partial.error_message
+            rejected = times = min(max(partial.rejected_spans, 0), spans)
+            if rejected:
+                why = f"the receiver rejected spans: {partial.error_message or 'no reason given'}"
+            elif partial.error_message:
+                why, times = f"the receiver warns: {partial.error_message}", 1
         except DecodeError:
-            self._note("the receiver's answer is no OTLP", 1)
+            why, times = "the receiver's answer is no OTLP", 1
         self.sent += spans - rejected
-        if rejected:
-            self.rejected += rejected
-            self._note(f"the receiver rejected spans: {why or 'no reason given'}", rejected)
-        elif why:
-            self._note(f"the receiver warns: {why}", 1)
+        self.rejected += rejected
+        self._note(why, times)
 
     def drop(self, spans: int, why: str) -> None:
         """Counts spans that nobody will send."""
-        if spans:
-            self.dropped += spans
-            self._note(why, spans)
+        self.dropped += spans
+        self._note(why, spans)
 
     def _note(self, why: str, times: int) -> None:
         """Keeps a reason, which may be a receiver's: few, short, and fit to be printed."""
-        words = printable(why)[:REASON_CHARACTERS]
-        self.problems[words if words in self.problems or len(self.problems) < REASONS else OTHER_REASONS] += (
-            times
-        )
+        if times:
+            words = printable(why)[:REASON_CHARACTERS]
+            known = words in self.problems or len(self.problems) < REASONS
+            self.problems[words if known else OTHER_REASONS] += times
 
     @property
     def counted(self) -> int:

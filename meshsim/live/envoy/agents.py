@@ -19,13 +19,13 @@ from meshsim.errors import MeshsimError
 from meshsim.live.clock import LiveClock
 from meshsim.live.control.client import Follower
 from meshsim.live.control.lines import Lines
-from meshsim.live.control.messages import Following, Update
+from meshsim.live.control.messages import Update
 from meshsim.live.envoy.process import replace_text
 from meshsim.live.envoy.tls import documents
 from meshsim.live.identity.answers import AnswerError
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.proxy import ProxyIdentity
 from meshsim.live.loops import new_loop
+from meshsim.live.referral import Referral
 from meshsim.live.tls.context import Credentials, Tls
 from meshsim.live.troubles import watch
 from meshsim.mesh.proxy import proxy_key
@@ -103,7 +103,7 @@ class Agents:
         self._clock = LiveClock(self._loop, ideal=False)
         self._thread.start()
 
-    def enrol(self, proxies: Iterable[Proxy], enrolments: Mapping[str, Enrolment]) -> None:
+    def enrol(self, proxies: Iterable[Proxy], enrolments: Mapping[str, Referral]) -> None:
         """Gets first certificates for all; returns when they are there. A MeshsimError if one is not."""
         work = asyncio.run_coroutine_threadsafe(self._enrol(list(proxies), enrolments), self._loop)
         try:
@@ -115,12 +115,12 @@ class Agents:
         except OSError as error:
             raise MeshsimError(f"no place for an Envoy's certificate: {error.strerror}") from None
 
-    async def _enrol(self, proxies: list[Proxy], enrolments: Mapping[str, Enrolment]) -> None:
+    async def _enrol(self, proxies: list[Proxy], enrolments: Mapping[str, Referral]) -> None:
         for proxy in proxies:
             self._identify(proxy, enrolments[proxy.name])
         await asyncio.gather(*(each.enrol() for each in self.identities.values()))
 
-    def _identify(self, proxy: Proxy, enrolment: Enrolment) -> ProxyIdentity:
+    def _identify(self, proxy: Proxy, enrolment: Referral) -> ProxyIdentity:
         files = SecretFiles(self._folder / file_name(proxy.name))
         files.folder.mkdir(parents=True, exist_ok=True)
         (name,) = proxy.callers
@@ -128,7 +128,7 @@ class Agents:
         found = self.identities[proxy.name] = ProxyIdentity(self._clock, files, name, enrolment)
         return found
 
-    def join(self, proxy: Proxy, enrolment: Enrolment) -> None:
+    def join(self, proxy: Proxy, enrolment: Referral) -> None:
         """A proxy comes while the mesh runs: it is in `restarted` when it has its first certificate."""
 
         async def join() -> None:
@@ -141,7 +141,7 @@ class Agents:
 
         self._call(begin)
 
-    def follow(self, proxy: Proxy, following: Following, version: int) -> None:
+    def follow(self, proxy: Proxy, following: Referral, version: int) -> None:
         """A proxy that has this version, or none: -1, follows the control plane from now on."""
         key = derive(proxy_key(self.seed, proxy.number), PUSHES)
         follower = EnvoyFollower(following, proxy.name, version, _applied_elsewhere, key)

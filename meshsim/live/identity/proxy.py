@@ -20,8 +20,8 @@ from OpenSSL import SSL
 from meshsim.live.clock import LiveClock
 from meshsim.live.identity.answers import PROVISIONAL, Answer, AnswerError, fields_of, read_answer, read_roots
 from meshsim.live.identity.client import AuthorityClient
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.signing import new_key, pem, request
+from meshsim.live.referral import Referral
 from meshsim.live.secret import hashed, new_token
 from meshsim.live.tls.context import Credentials, Tls
 from meshsim.live.troubles import trouble
@@ -63,7 +63,7 @@ class ProxyIdentity(Issuer):
     answer: Answer | None
     agent: Agent | None
 
-    def __init__(self, clock: LiveClock, tls: Tls, name: str, enrolment: Enrolment) -> None:
+    def __init__(self, clock: LiveClock, tls: Tls, name: str, enrolment: Referral) -> None:
         self.clock = clock
         self.tls = tls
         self.name = name

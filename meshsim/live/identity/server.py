@@ -59,7 +59,6 @@ class SigningServer(Handler):
     """
 
     held: dict[Asking, None]
-    connections: set[ServerConnection]
 
     def __init__(self, clock: LiveClock, signer: Signer, station: Station, seed: int) -> None:
         self.clock = clock
@@ -70,9 +69,6 @@ class SigningServer(Handler):
         self.signed = 0
         self.refusals: Counter[str] = Counter()
         self.held = {}
-        self.connections = set()
-
-    # Connections
 
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
@@ -93,12 +89,6 @@ class SigningServer(Handler):
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
         self.count("malformed", why)
-
-    def opened(self, connection: ServerConnection) -> None:
-        self.connections.add(connection)
-
-    def closed(self, connection: ServerConnection) -> None:
-        self.connections.discard(connection)
 
     # Requests
 

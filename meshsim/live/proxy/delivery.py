@@ -66,7 +66,7 @@ class ProxyDelivery(Upstream):
 
     def write(self, now: float) -> None:
         exchange = self.exchange
-        exchange.host = "" if self.pool is None else self.pool.name
+        exchange.pool = self.pool
         if not exchange.route.inbound and self.connection is not None:
             exchange.peer = self.connection.identity
         if self.waited_for:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, final
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.context import ATTEMPT_COUNT, Context
-from meshsim.live.proxy.access import AccessLog, of_upstream
+from meshsim.live.pool import Pool
+from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.ledger import Ledger
-from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN
+from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN, local_reply
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.transport import Delivery, SocketTransport
 from meshsim.live.wire.client import ClientConnection
@@ -99,7 +100,8 @@ class Exchange(Owner):
         streaming: whose response is being passed on.
         serving: what a program may make calls for while it answers; None where it is not a program.
         sent, received: bytes of the bodies.
-        onward: the connection that the last try was sent on.
+        pool: of the host that the last try was for.
+        onward: the connection that it was sent on.
         failure: why there was no connection to the upstream, where that was so.
         peer: whom a certificate has shown to be at the other end: the caller if inbound, else the upstream.
         begun: when its head had come, s of scenario time.
@@ -113,6 +115,7 @@ class Exchange(Owner):
     streaming: Upstream | None
     serving: Serving | None
     peer: str
+    pool: Pool | None
     onward: ClientConnection | None
     flags: int
     since: float
@@ -141,7 +144,7 @@ class Exchange(Owner):
         self.heard = None
         self.streaming = None
         self.serving = None
-        self.host = ""
+        self.pool = None
         self.onward = None
         self.failure = ""
         self.version = ""
@@ -295,7 +298,7 @@ class Exchange(Owner):
         if call.host is not None and isinstance(transport, SocketTransport):
             pool = transport.pools.get(call.host)
             if pool is not None:
-                self.host, self.failure, self.onward = pool.name, pool.failure, None
+                self.pool, self.failure, self.onward = pool, pool.failure, None
 
     def reply(self, call: Call, now: float) -> None:
         """The proxy answers by itself."""
@@ -304,7 +307,8 @@ class Exchange(Owner):
             flags >>= 5
         if flags & 31 == UF:
             self.unreached(call)
-        body, self.details = LOCAL_REPLIES.get(flags & 31, (b"", "direct_response"))
+        within = not 0.0 < call.due <= now
+        body, self.details = local_reply(flags & 31, self.failure, call.launched > 1, within)
         headers = [*PLAIN, (b"x-envoy-overloaded", b"true")] if flags & 31 == UO else PLAIN
         self.sent = len(body)
         self.connection.answer(self.status, headers, body)
@@ -372,9 +376,10 @@ class Exchange(Owner):
         if shared.log is not None:
             shared.log.write(
                 self.wall, self.head, status, flags, self.details, self.received, self.sent, lasted,
-                self.answered_after, self.host, route.noted, self.attempts, self.connection,
-                of_upstream(self.onward), self.failure,
+                self.answered_after, self.pool, route.noted, self.attempts, self.connection, self.onward,
+                self.failure,
             )  # fmt: skip
+        self.pool = None
         self.onward = None  # which may know this
 
 

@@ -6,6 +6,7 @@ A service that meshsim plays itself keeps its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import final
 
 from meshsim.live.context import Context, attempt_key
 from meshsim.mesh.attempt import FIRST, RETRY
@@ -14,8 +15,11 @@ from meshsim.mesh.spans import SERVER_SPAN, Tracer, server_span
 from meshsim.random import Key
 
 
+@final
 class ServerSpans:
     """Keeps them in a tracer; `replica` is the number of the proxy's own, `endpoints` are its service's."""
+
+    _numbers: dict[str, int]
 
     def __init__(self, tracer: Tracer, replica: int, endpoints: Sequence[str]) -> None:
         self._tracer = tracer
@@ -31,7 +35,7 @@ class ServerSpans:
         `half` and `root` are the halves of its trace's id.
         """
         key, number = attempt_key(context, count)
-        request = Request(-1, root, context.start, context.priority, sampled=True)
+        request = Request(-1, root, context.start, context.priority, True)
         request.half = half
         self._tracer.add(
             SERVER_SPAN, request, server_span(key), key, self._numbers[endpoint], self._replica, number,

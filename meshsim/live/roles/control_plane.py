@@ -19,10 +19,9 @@ from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
 from meshsim.live.control.journal import Journal
 from meshsim.live.control.memory import Memory
-from meshsim.live.control.messages import Update
 from meshsim.live.control.orders import Order, Orders, changed
 from meshsim.live.control.pages import Pages
-from meshsim.live.control.server import Follower, Streams
+from meshsim.live.control.server import Streams
 from meshsim.live.servers import Listening
 from meshsim.live.troubles import trouble
 from meshsim.live.wire import Handler
@@ -65,8 +64,7 @@ class ControlPlane(Role):
         self.plane = control_plane(self.topology, self.clock, self.memory)
         self.memory.resume(self.plane)
         self.takes_over: bool = told["again"]  # from the process before this one
-        self.streams = Streams(self.clock, self.plane, self._make, self.journal.add)
-        self.calls: dict[str, frozenset[str]] = {}
+        self.streams = Streams(self.clock, self.plane, self.memory)
         self.admins: dict[str, Address] = {}
         self.pods: dict[str, int] = {}
         self.authority: CertificateAuthority | None = None
@@ -175,19 +173,16 @@ class ControlPlane(Role):
         if self.authority is not None:
             self.authority.admit(message.get("tokens", {}))
         for name, told in message.get("proxies", {}).items():
-            follower = self.streams.add(name, told["number"], told["token"])
+            calls = frozenset(service for caller, service in self.topology.edges if caller == told["caller"])
+            follower = self.streams.add(name, calls, told["token"])
             key = proxy_key(self.spec.seed, told["number"])
             follower.subscription = self.plane.subscribe(follower, key, connected=False)
             before = self.memory.ledger.following.get(name)
             if before is not None:
                 new = follower.subscription
                 new.connected, new.joined, new.version = before.connected, before.joined, before.version
-            self.calls[name] = frozenset(
-                service for caller, service in self.topology.edges if caller == told["caller"]
-            )
         for name in message.get("gone", ()):
             self.streams.remove(name)
-            self.calls.pop(name, None)
             self.admins.pop(name, None)
 
     def _noted(self) -> None:
@@ -210,9 +205,6 @@ class ControlPlane(Role):
         self.memory.catch_up(self.plane, version, now)
         self.take_over(now)
         self.orders.postpone(self.target)
-
-    def _make(self, follower: Follower, version: int, part: int, nonce: str) -> Update:
-        return self.memory.update(version, part, nonce, self.calls[follower.name])
 
     # ---- orders -------------------------------------------------------------------------------------
 

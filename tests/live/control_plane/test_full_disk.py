@@ -1,8 +1,6 @@
 """A control plane that can't write its journal any more, as the disk is full, and is then killed."""
 
-import os
 import resource
-import signal
 import threading
 import time
 from pathlib import Path
@@ -17,6 +15,7 @@ from meshsim.live.control.process import JOURNAL
 from meshsim.live.troubles import troubles
 from meshsim.scenario import loads
 from tests.live.control_plane.test_mesh_control import scenario, serving
+from tests.live.processes import signal_control_plane
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +72,7 @@ events: [{at: 1s, component: ca, rotate_root: true, overlap: 5s}]
             fill(mesh.control.pid, mesh.keeper.folder / JOURNAL)
             time.sleep(1.5)
             seen.append(mesh.control.pid)
-            os.kill(mesh.control.pid, signal.SIGKILL)
+            signal_control_plane(mesh)
 
         threading.Timer(0.2, disaster).start()
 

@@ -18,7 +18,7 @@ from meshsim.lab.traces import export_otlp
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver, shapes, wrong_trees
 from tests.live.otlp.shop import LIVE, TEXT
-from tests.live.otlp.test_sender import closed_port
+from tests.live.processes import closed_port
 
 
 def test_a_live_run_has_the_traces_of_the_simulation(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_a_bad_receiver_costs_requests_nothing_and_is_told(
     monkeypatch.setattr(sender, "QUEUE_SPANS", 200)
     scenario = loads(TEXT, overrides=[*LIVE, "duration=2s"])
     receiver, why = BAD.get(kind, (nullcontext(), "the receiver could not be reached: Connection refused"))
-    with receiver:
-        run = run_live(scenario, otlp=getattr(receiver, "url", f"http://127.0.0.1:{closed_port()}"))
+    with receiver, closed_port() as port:
+        run = run_live(scenario, otlp=getattr(receiver, "url", f"http://127.0.0.1:{port}"))
     assert run.summary["requests"] == pytest.approx(meshsim.run(scenario).summary["requests"])
     sent = run.summary["traces"]
     assert sent["sent"] + sent["dropped"] == len(run.spans) > 400
@@ -87,15 +87,15 @@ def test_a_bad_receiver_costs_requests_nothing_and_is_told(
 
 
 def test_a_receiver_that_comes_later_gets_all() -> None:
-    port = closed_port()
-    receiver = Receiver(port=port)
-    late = threading.Timer(2.0, receiver.__enter__)  # some time after the first spans
-    run = run_live(
-        loads(TEXT, overrides=[*LIVE, "duration=2s"]),
-        otlp=f"http://127.0.0.1:{port}",
-        ready=lambda _: late.start(),
-    )
-    receiver.__exit__()
+    with closed_port() as port:
+        receiver = Receiver(port=port)
+        late = threading.Timer(2.0, receiver.__enter__)  # some time after the first spans
+        run = run_live(
+            loads(TEXT, overrides=[*LIVE, "duration=2s"]),
+            otlp=f"http://127.0.0.1:{port}",
+            ready=lambda _: late.start(),
+        )
+        receiver.__exit__()
     assert run.summary["traces"]["retries"] > 0
     assert wrong_trees(receiver.spans) == []
     assert {span.id for span in receiver.spans} == set(run.spans["span_id"])

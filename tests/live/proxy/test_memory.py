@@ -96,7 +96,7 @@ async def test_an_inbound_proxy_keeps_nothing_of_uploads_that_are_being_served()
             for _ in range(size // len(PIECE)):
                 writer.write(PIECE)
                 await writer.drain()
-        await settle(lambda: taken == many, "the application has got all of them", 15.0)
+        await settle(lambda: taken == many, "the application has got all of them")
         assert proxy.memory() - before < ROOM + many * (64 << 10)
         for _, writer in clients:
             writer.transport.abort()

@@ -25,7 +25,7 @@ check([2, 2])
 def test_what_is_left_is_found_by_trying_and_what_others_have_counts() -> None:
     few = f"echo 5 > {LIMIT} && exec {sys.executable} -c '{ASK}'"
     done = subprocess.run(
-        ["unshare", "-r", "sh", "-c", few], capture_output=True, text=True, timeout=60, check=False
+        ["unshare", "-r", "sh", "-c", few], capture_output=True, text=True, timeout=300, check=False
     )
     if LIMIT in done.stderr or "unshare" in done.stderr:
         pytest.skip(f"no user namespace: {done.stderr}")
