@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option
 
 from meshsim.cli import options
-from meshsim.cli.app import MISSED, app, example, reporting_errors, say, show
+from meshsim.cli.app import INTERRUPTED, MISSED, app, example, reporting_errors, say, show
 
 if TYPE_CHECKING:
     from meshsim.lab.steer import Steered
@@ -50,7 +52,7 @@ def live_set(
     that refuses it, or can't be reached in time, is named, and the exit code is 1. What is not valid is
     refused at once, and nothing changes.
     """
-    with reporting_errors(as_json):
+    with reporting_errors(as_json), _ordering():
         from meshsim.lab.steer import set_live  # noqa: PLC0415
 
         found = set_live(settings, mesh=mesh, timeout=timeout)
@@ -71,11 +73,21 @@ def live_scale(
     New ones get requests when they are ready and their callers know of them. Those that leave get none any
     more, serve for the service's drain, and then end. Returns when every proxy knows who is there.
     """
-    with reporting_errors(as_json):
+    with reporting_errors(as_json), _ordering():
         from meshsim.lab.steer import scale_live  # noqa: PLC0415
 
         found = scale_live(service, replicas, version=version, mesh=mesh, timeout=timeout)
     _present(found, as_json)
+
+
+@contextlib.contextmanager
+def _ordering() -> Iterator[None]:
+    """Says, where Ctrl-C ends the waiting, that it ends nothing else."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted; the mesh goes on with what it was asked for")
+        raise Exit(INTERRUPTED) from None
 
 
 def _present(found: Steered, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -14,7 +15,7 @@ from meshsim.errors import MeshsimError, shown
 from meshsim.live import Message
 from meshsim.live.control.orders import TIMEOUT_MOST
 from meshsim.live.folders import notes
-from meshsim.measure.result import Result
+from meshsim.measure.result import LEFT_OUT, Result
 from meshsim.scenario.document import parse_value
 from meshsim.scenario.overrides import plain
 
@@ -23,6 +24,8 @@ MARGIN = 5.0
 AGAIN = 0.1
 """Until a control plane that was not there is asked again, s."""
 TIMEOUT = 10.0
+PAGE = re.compile(r"http://(?:127\.0\.0\.1|localhost):([0-9]+)(?:/.*)?", re.ASCII)
+"""Of a control plane, as somebody may have it from a browser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Steered(Result):
     proxies: int
     missing: dict[str, str]
     replicas: list[str] | None = None
-    pods: dict[str, int] | None = None
+    pods: dict[str, int] | None = field(default=None, metadata=LEFT_OUT)
 
 
 def running() -> list[Mesh]:
@@ -65,7 +68,7 @@ def find(which: str | None = None) -> Mesh:
     MeshsimError: there is none, or several.
     """
     meshes = running()
-    wanted = "" if which is None else which.rstrip("/")
+    wanted = "" if which is None else PAGE.sub(r"http://127.0.0.1:\1", which)
     found = [each for each in meshes if which is None or wanted in (each.url, each.scenario)]
     if len(found) == 1:
         return found[0]
@@ -90,13 +93,22 @@ def set_live(
     Raises:
         MeshsimError: there is no such mesh; the keys can't be set, or not so, and nothing has changed.
     """
-    pairs = settings if isinstance(settings, Mapping) else dict(map(_pair, settings))
+    pairs: Mapping[str, object] = settings if isinstance(settings, Mapping) else _pairs(settings)
     if not pairs:
         raise MeshsimError("nothing to set; write KEY=VALUE, such as policies.cart.timeout=300ms")
     values = {
         key: parse_value(value, key) if isinstance(value, str) else value for key, value in pairs.items()
     }
     return _order(find(mesh), "/set", {"set": {key: plain(value) for key, value in values.items()}}, timeout)
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in map(_pair, texts):
+        if key in found:
+            raise MeshsimError(f"{shown(key)} is set twice; write it once")
+        found[key] = value
+    return found
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -31,13 +31,13 @@ class SpanFeed:
 
     def take(self) -> bytes:
         """The rows since the last time, as `Spans.read` reads them; none if they are not wanted."""
-        packed = b""
-        if self._wanted:
-            spans = Spans.of(self.tracer, self._taken)
-            chosen = slice(None) if self._kind is None else spans.numbers[:, 0] == self._kind
-            packed = spans.chosen(chosen).packed()
+        packed = self._packed() if self._wanted else b""
         self._forget(self.tracer.spans)
         return packed
+
+    def _packed(self) -> bytes:
+        spans = Spans.of(self.tracer, self._taken)
+        return spans.chosen(slice(None) if self._kind is None else spans.numbers[:, 0] == self._kind).packed()
 
     def hold(self) -> None:
         """Nobody takes rows now."""

@@ -410,7 +410,7 @@ def test_an_envoy_that_dies_is_told_with_its_reason(tmp_path: Path, monkeypatch:
     fake = tmp_path / "envoy"
     monkeypatch.setattr("meshsim.live.envoy.process.binary", lambda: fake)
     aborts = "Consider increasing value of fs.inotify.max_user_instances via sysctl"
-    for said, told in (("out of paper", "out of paper"), (aborts, r"sysctl, .* or run fewer replicas")):
+    for said, told in (("out of paper", "out of paper"), (aborts, r"sysctl -w .* or run fewer replicas")):
         fake.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 3\n")
         fake.chmod(0o755)
         envoy = Envoy(loads(EVERYTHING), "client/0", tmp_path / "folder")

@@ -61,6 +61,7 @@ def test_where_it_is_not_in_force_is_said_with_exit_code_1(asked):
     [
         (["set", "policies.cart.timeout"], "meshsim: 'policies.cart.timeout' has no ="),
         (["set", "policies.cart.timeout={"], "meshsim: policies.cart.timeout"),
+        (["set", "a.b=1", "c=2", "a.b=3"], "meshsim: 'a.b' is set twice; write it once"),
         (
             ["set", "a=1", "--mesh", "other"],
             "no mesh of yours is called 'other', or has that URL; there are shop",
@@ -81,7 +82,20 @@ def test_without_a_mesh_or_with_several_one_has_to_be_named(monkeypatch):
     monkeypatch.setattr(steer, "running", lambda: [MESH, Mesh("http://127.0.0.1:2", "shop", 8, "s")])
     result = RUNNER.invoke(app, ["live", "set", "a=1"])
     assert "shop at http://127.0.0.1:1, shop at http://127.0.0.1:2; choose one with --mesh" in result.stderr
-    assert steer.find("http://127.0.0.1:2/").pid == 8
+    for url in ("http://127.0.0.1:2/", "http://127.0.0.1:2/status", "http://localhost:2"):
+        assert steer.find(url).pid == 8
+
+
+def test_ctrl_c_ends_the_waiting_alone_and_says_so(monkeypatch):
+    def order(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steer, "running", lambda: [MESH])
+    monkeypatch.setattr(steer, "_order", order)
+    for command in (["set", "a=1"], ["scale", "cart", "3"]):
+        result = RUNNER.invoke(app, ["live", *command])
+        assert (result.exit_code, result.stdout) == (130, "")
+        assert result.stderr == "meshsim: interrupted; the mesh goes on with what it was asked for\n"
 
 
 def test_the_help_of_live_leads_to_them():
