@@ -378,8 +378,7 @@ class Exchange(Owner):
                 self.answered_after, self.pool, route.noted, self.attempts, self.connection, self.onward,
                 self.failure,
             )  # fmt: skip
-        self.pool = None
-        self.onward = None  # which may know this
+        self.pool = self.onward = None  # which may know this
 
 
 def room(call: Call) -> int:
