@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis.internal.conjecture.providers import Constants, HypothesisProvider
@@ -18,6 +21,19 @@ HypothesisProvider._local_constants = Constants()
 
 # Tables are as wide as they would be on no terminal; who runs tests in parallel is told a width
 os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _temporary_files_are_its_own() -> Iterator[None]:
+    """Meshes are found there by their names, and what is left of them is swept: no other process's."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as changed,
+    ):
+        Path(folder).chmod(0o711)  # for the processes of other users that tests start
+        changed.setenv("TMPDIR", folder)
+        changed.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

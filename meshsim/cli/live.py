@@ -75,37 +75,44 @@ def live(
     Ctrl-C or SIGTERM ends it early, and keeps what was measured, marked partial. A second one aborts.
     """
     with reporting_errors(as_json):
-        from meshsim.lab import files  # noqa: PLC0415
-        from meshsim.lab.live import run_live, serve_live  # noqa: PLC0415
-        from meshsim.lab.outsider import hand_out  # noqa: PLC0415
+        from meshsim.lab import files, outsider  # noqa: PLC0415
+        from meshsim.lab.live import run_live, seeded, serve_live  # noqa: PLC0415
         from meshsim.lab.show import watch  # noqa: PLC0415
+        from meshsim.scenario import load  # noqa: PLC0415
 
-        if certificates is not None:
-            files.prepare(certificates, option="--certificates")
+        if no_load:
+            _refuse(out=out, check=check, formats=formats, dpi=dpi, csv=csv, metrics_every=metrics_every)
         output = options.output(out, formats, dpi, csv, as_json, quiet, metrics_every)
+        chosen = output.fitting(seeded(load(scenario, overrides or ()), seed))
+        if certificates is not None:
+            outsider.prepare(chosen, certificates)
 
         def ready(mesh: LiveMesh) -> None:
             message = watch.ready_message(mesh)
             if certificates is not None:
-                message["certificates"] = hand_out(mesh, certificates)
+                message["certificates"] = outsider.hand_out(mesh, certificates)
             if as_json:
                 print(json.dumps(message), flush=True)
             elif no_load and shown is not None:
                 _show(message, shown)
 
-        common: dict[str, Any] = {"proxy": proxy, "seed": seed, "overrides": overrides or (), "otlp": otlp}
-        common |= {"access_log": access_log, "host": host, "intercept": intercept, "ready": ready}
+        common: dict[str, Any] = {"proxy": proxy, "otlp": otlp, "ready": ready}
+        common |= {"access_log": access_log, "host": host, "intercept": intercept}
         with watch.dashboard(quiet=quiet or as_json) as shown:
-            common |= {"progress": None if shown is None else shown.say, "watch": shown}
+            common |= {"watch": shown, "progress": None if shown is None else shown.say}
             if no_load:
-                if out is not None or check:
-                    raise MeshsimError("with --no-load nothing is measured; leave out --out and --check")
-                raise Exit(_tell(serve_live(scenario, **common), as_json))
+                raise Exit(_tell(serve_live(chosen, **common), as_json))
             if out is not None:
                 files.prepare(out, scenarios=files.RUN)
-            result = run_live(scenario, interrupted=stopping, **common)
+            result = run_live(chosen, interrupted=stopping, **common)
         present_run(result, output)
     raise Exit(run_code(result, check=check))
+
+
+def _refuse(**given: object) -> None:
+    """A MeshsimError where an option of results was given, by its name in `options.OPTIONS`."""
+    if named := [options.OPTIONS.get(name, f"--{name}") for name, value in given.items() if value]:
+        raise MeshsimError(f"with --no-load nothing is measured; leave out {', '.join(named)}")
 
 
 def _tell(sent: TraceExport | None, as_json: bool) -> int:

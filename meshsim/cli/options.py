@@ -12,6 +12,7 @@ from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
     from meshsim.lab.output import OutputOptions, RunOutputOptions
+    from meshsim.scenario.model import Scenario
 
 LEAST, AT_MOST = 10, 200
 """Of `meshsim.measure.precision`, repeated: importing it takes longer than --help may."""
@@ -93,6 +94,13 @@ class Output:
     forms: OutputOptions
     as_json: bool
     quiet: bool
+
+    def fitting(self, scenario: Scenario) -> Scenario:
+        """The scenario, whose run can be written so; MeshsimError where it can't."""
+        from meshsim.lab.output import output as checked  # noqa: PLC0415 - slow to import
+
+        checked(self.forms, of_run=True).check_samples(scenario)
+        return scenario
 
 
 def output(

@@ -69,7 +69,6 @@ def run(
     """
     with reporting_errors(as_json):
         from meshsim.lab import files  # noqa: PLC0415
-        from meshsim.lab.run import check_metrics  # noqa: PLC0415
         from meshsim.lab.run import run as simulate  # noqa: PLC0415
         from meshsim.lab.show import terminal  # noqa: PLC0415
         from meshsim.scenario import load  # noqa: PLC0415
@@ -79,8 +78,7 @@ def run(
             raise MeshsimError(f"run takes one scenario; for several, or those in a folder, write {command}")
         output = options.output(out, formats, dpi, csv, as_json, quiet, metrics_every)
         changes = [*(overrides or ()), *([f"keep={keep}"] if keep is not None else [])]
-        loaded = load(scenario, changes)
-        check_metrics(metrics_every, loaded)
+        loaded = output.fitting(load(scenario, changes))
         if out is not None:
             files.prepare(out, scenarios=files.RUN)
         total = loaded.duration * (replications if until is None else max(replications, options.LEAST))

@@ -84,6 +84,8 @@ def _present(found: Steered, as_json: bool) -> None:
     else:
         if found.replicas is not None:
             show(f"replicas: {', '.join(found.replicas) or 'none'}")
+        if found.pods:
+            show(f"in pods: {', '.join(f'{name} process {pid}' for name, pid in found.pods.items())}")
         if found.version is not None:
             show(f"version {found.version} is in force at {found.proxies} proxies")
         for name, why in found.missing.items():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from meshsim.engine.fleet import SimulatedFleet
 from meshsim.measure.grid import Grid
 from meshsim.mesh.certificate import Authority
 from meshsim.mesh.clock import Clock
-from meshsim.mesh.fleet import Fleet, Place
 from meshsim.mesh.gauge import Gauge
 from meshsim.mesh.load import Client
 from meshsim.mesh.mesh import Mesh
@@ -95,30 +95,15 @@ def _add_replicas(mesh: Mesh, topology: Topology) -> None:
 
 def _control(mesh: Mesh, topology: Topology, proxies: list[ConfiguredProxy]) -> Control:
     """The control plane of a simulated mesh, and its replicas that come and go."""
-    fleets: list[Fleet] = []
-    at_start = topology.endpoints_at_start
-    publisher = Publisher(topology.scenario, lambda: fleets[0].endpoints if fleets else at_start)
+    publisher = Publisher(topology.scenario, topology.endpoints_at_start)
     plane = control_plane(topology, mesh.clock, publisher)
-    places = topology.replicas
-    added = {topology.proxy_of(place).number for place in places if place.added}
+    added = {topology.proxy_of(place).number for place in topology.replicas if place.added}
     mesh.present = len(proxies) - len(added)
     subscriptions = [
-        proxy.follow(plane, publisher, connected=number not in added) for number, proxy in enumerate(proxies)
+        proxy.follow(plane, connected=number not in added) for number, proxy in enumerate(proxies)
     ]
-    if topology.rolls:
-        found = [
-            Place(
-                replica=mesh.replicas[place.name],
-                subscription=subscriptions[topology.proxy_of(place).number],
-                group=(place.service, place.version),
-                startup=place.deployment.startup,
-                drain=place.deployment.drain,
-                added=place.added,
-            )
-            for place in places
-        ]
-        fleets.append(Fleet(mesh.clock, plane, found))
-    return Control(plane, publisher, fleets[0] if fleets else None)
+    rest = topology, mesh, plane, publisher, subscriptions
+    return Control(plane, publisher, SimulatedFleet(*rest) if topology.rolls else None)
 
 
 def new_recorder(topology: Topology) -> Recorder:

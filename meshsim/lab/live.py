@@ -95,8 +95,9 @@ def run_live(
         ScenarioError: the scenario can't be used.
         MeshsimError: another argument can't; a process can't be started, or dies; results can't be written.
     """
-    output(options, saved=out is not None, of_run=True)
+    form = output(options, saved=out is not None, of_run=True)
     chosen = seeded(load(scenario, overrides), seed)
+    form.check_samples(chosen)
     if out is not None:
         files.prepare(out, scenarios=files.RUN)
     traces = traces_to(otlp, chosen, proxy)
@@ -268,7 +269,7 @@ def _result(
     scenario: Scenario, merged: Merged, found: LiveConditions, sent: TraceExport | None, orders: Sequence[str]
 ) -> LiveRun:
     programs = Topology(scenario).programs()
-    notes = [*advise(scenario)]
+    notes = [*advise(scenario, live=True)]
     if orders:
         more = f"; and {len(orders) - ORDERS_SHOWN} more" if len(orders) > ORDERS_SHOWN else ""
         notes.append(f"Changed from outside while it ran: {'; '.join(orders[:ORDERS_SHOWN])}{more}.")

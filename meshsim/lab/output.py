@@ -16,15 +16,18 @@ from meshsim.lab import files
 from meshsim.measure.table import Table
 from meshsim.plain import native
 from meshsim.scenario.names import suggestion
-from meshsim.units import duration
+from meshsim.units import duration, show_duration
 
 if TYPE_CHECKING:
     from meshsim.plot import Picture
+    from meshsim.scenario.model import Scenario
 
 FORMATS = ("png", "svg", "pdf")
 DPI, DPI_LEAST, DPI_MOST = 100, 20, 600
 EVERY_LEAST = 0.01
 """Between two samples of metrics, s."""
+MOST_SAMPLES = 20_000
+"""Of each series; of a mesh of five services they are 4 GB."""
 
 Written = dict[str, files.Content | files.Stale]
 """Files by name."""
@@ -67,6 +70,20 @@ class Output:
     dpi: int
     csv: bool
     metrics_every: float | None = None
+
+    def check_samples(self, scenario: Scenario) -> None:
+        """A MeshsimError where metrics over time are wanted of a run that will have none, or too many."""
+        if self.metrics_every is None:
+            return
+        if scenario.keep != "records":
+            raise MeshsimError("a run that keeps histograms has no metrics over time; add --keep records")
+        shortest = (scenario.duration + scenario.drain_limit) / MOST_SAMPLES
+        least = EVERY_LEAST * math.ceil(round(shortest / EVERY_LEAST, 6))
+        if self.metrics_every < shortest:
+            raise MeshsimError(
+                f"metrics_every: {show_duration(self.metrics_every)} may make more than {MOST_SAMPLES:,}"
+                f" samples of each series until drain is over; choose {show_duration(least)} or more"
+            )
 
     def tables(self, **tables: Table | tuple[str, ...]) -> Written:
         """The files of tables, by name without an ending; only column names of one not there this time."""

@@ -8,13 +8,22 @@ from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.live.control.process import OUTSIDER
 from meshsim.live.launch import LiveMesh
-from meshsim.scenario.model import CLIENT
+from meshsim.scenario.model import CLIENT, Scenario
 
 CA, CERTIFICATE, KEY = "ca.pem", "client.pem", "client.key"
 
 
+def prepare(scenario: Scenario, folder: Path) -> Path:
+    """Makes the folder; MeshsimError where the scenario will have no certificates, or none can be saved."""
+    if scenario.mesh.mtls is None:
+        raise MeshsimError(
+            "--certificates: the scenario has no mTLS; write mesh.mtls, or leave the option out"
+        )
+    return files.prepare(folder, option="--certificates")
+
+
 def hand_out(mesh: LiveMesh, folder: Path) -> dict[str, str]:
-    """Writes what is trusted, and a certificate of the client's with its key, for a mesh that serves.
+    """Writes what is trusted, and a certificate of the client's with its key, for a mesh with mTLS.
 
     The key can be read by its owner alone. Each file is whole, or is not there.
 
@@ -22,12 +31,8 @@ def hand_out(mesh: LiveMesh, folder: Path) -> dict[str, str]:
         Where they are, by what they are: ``ca``, ``certificate``, ``key``.
 
     Raises:
-        MeshsimError: the mesh has no mTLS; there is no certificate; the files can't be written.
+        MeshsimError: there is no certificate; the files can't be written.
     """
-    if mesh.scenario.mesh.mtls is None:
-        raise MeshsimError(
-            "--certificates: the scenario has no mTLS; write mesh.mtls, or leave the option out"
-        )
     from meshsim.live.identity.outsider import identity_files  # noqa: PLC0415 - an extra
 
     roots, certificate, key = identity_files(mesh.enrolments[OUTSIDER], CLIENT)

@@ -148,7 +148,9 @@ class Run:
         A run that kept histograms has no requests and spans; files of an earlier run with such are removed.
         The options are those of `meshsim.lab.output.RunOutputOptions`. MeshsimError: files can't be saved.
         """
-        form, path = output(options, of_run=True), files.prepare(folder, scenarios=files.RUN)
+        form = output(options, of_run=True)
+        form.check_samples(self.scenario)
+        path = files.prepare(folder, scenarios=files.RUN)
         return files.write(
             path,
             {
@@ -234,22 +236,16 @@ def run(
         ScenarioError: the scenario can't be used.
         MeshsimError: another argument can't, or the results can't be written.
     """
-    output(options, saved=out is not None, of_run=True)
+    form = output(options, saved=out is not None, of_run=True)
     chosen = load(scenario, overrides if keep is None else with_override(overrides, "keep", keep))
     name = chosen.engine if engine is None else engine
     simulate = engines.engine(name, balancers, retry_rules, processes)
     goal = approach.goal(chosen, until, metric, replications, at_most)
     chosen = _ready(chosen, simulate, seed, replications, goal)
-    check_metrics(options.get("metrics_every"), chosen)
+    form.check_samples(chosen)
     sender = _prepare(chosen, out, otlp)
     result = _run(name, simulate, chosen, goal, replications, progress, interrupted, looked)
     return _hand_over(result, sender, out, options)
-
-
-def check_metrics(every: str | float | None, scenario: Scenario) -> None:
-    """A MeshsimError where metrics over time are wanted of a run that will have none."""
-    if every is not None and scenario.keep != "records":
-        raise MeshsimError("a run that keeps histograms has no metrics over time; add --keep records")
 
 
 def _prepare(scenario: Scenario, out: str | Path | None, otlp: str | None) -> Sender | None:

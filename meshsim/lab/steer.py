@@ -44,12 +44,14 @@ class Steered(Result):
         proxies: so many have it in force.
         missing: by proxy, why it has not.
         replicas: the replicas that there are by now, where they were scaled.
+        pods: the id of a process in the pod of each, where they have pods (`live --intercept`).
     """
 
     version: int | None
     proxies: int
     missing: dict[str, str]
     replicas: list[str] | None = None
+    pods: dict[str, int] | None = None
 
 
 def running() -> list[Mesh]:
@@ -138,7 +140,8 @@ def _order(mesh: Mesh, page: str, order: Message, timeout: float) -> Steered:
         raise MeshsimError(str(answer["error"]))
     if status not in (200, 409, 504):
         raise MeshsimError(f"what answers at {mesh.url} is no control plane of meshsim (status {status})")
-    return Steered(answer["version"], answer["proxies"], answer["missing"], answer.get("replicas"))
+    more = answer.get("replicas"), answer.get("pods")
+    return Steered(answer["version"], answer["proxies"], answer["missing"], *more)
 
 
 def _ask(mesh: Mesh, page: str, order: Message, patience: float) -> tuple[int, Message]:

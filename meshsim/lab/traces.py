@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
 from meshsim.lab.jobs.interrupt import orderly
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import TraceReceiver
-from meshsim.measure.spans import COLUMNS, ROW_BYTES, Spans, span_rows, span_table
+from meshsim.measure.spans import ATTEMPT_KINDS, COLUMNS, KINDS, ROW_BYTES, Spans, span_rows, span_table
 from meshsim.measure.summary import Summary
 from meshsim.measure.table import Table
 from meshsim.measure.traces import TraceExport
@@ -32,6 +35,18 @@ if TYPE_CHECKING:
 NANO = 1_000_000_000
 FORMS = {"protobuf": "pb", "json": "json"}
 """Of exported files, and how their names end."""
+LATEST = 2.0**64 / NANO
+"""Before then is what OTLP can say, s since 1970."""
+COLUMN_TYPES: dict[type, tuple[str, ...]] = {
+    str: ("string", "large_string"), float: ("double",), int: ("int64",), bool: ("bool",)
+}  # fmt: skip
+TYPES = {name: COLUMN_TYPES[kind] for name, kind in {**COLUMNS, "replication": int}.items()}
+"""Of the columns of spans.parquet, Arrow's words."""
+IDS = {
+    "trace_id": re.compile("[0-9a-f]{32}").fullmatch,
+    "span_id": re.compile("[0-9a-f]{16}").fullmatch,
+    "parent_id": re.compile("([0-9a-f]{16})?").fullmatch,
+}
 GIVE = "give the folder of run --out or live --out"
 
 
@@ -61,9 +76,10 @@ def rows_of(table: Table) -> list[dict[str, Any]]:
     above = {(row["replication"], row["span_id"]): row for row in rows}
     for row in rows:
         owner: dict[str, Any] | None = row
-        while owner is not None and owner["kind"] != "server":
-            owner = above.get((row["replication"], owner["parent_id"]))
-        row["instance"] = "" if owner is None else owner["replica"]
+        for _ in ("of an attempt", "its call"):
+            if owner is not None and owner["kind"] != "server":
+                owner = above.get((row["replication"], owner["parent_id"]))
+        row["instance"] = owner["replica"] if owner is not None and owner["kind"] == "server" else ""
     return rows
 
 
@@ -77,14 +93,12 @@ def messages(rows: Sequence[Mapping[str, Any]], encode: Encoder) -> Iterator[tup
 
 def send_table(sender: Sender, table: Table, scenario: Scenario, engine: str, began: float) -> TraceExport:
     """Sends a table of spans; Ctrl-C ends it, and what is left then is counted as dropped."""
-    left = len(table["span_id"])
     with orderly():
         try:
             for message, count in messages(rows_of(table), encoder(scenario, engine, began)):
                 sender.send(message, count)
-                left -= count
         except KeyboardInterrupt:
-            sender.interrupt(left)
+            sender.interrupt(len(table["span_id"]))
         finally:
             sender.close()
     return sender.report(began)
@@ -97,7 +111,7 @@ def with_traces(numbers: Summary, sent: TraceExport) -> Summary:
 
 def ended_now(table: Table) -> float:
     """When a simulation began that ends now, s since 1970."""
-    return time.time() - _length(table)
+    return max(0.0, time.time() - _length(table))
 
 
 def _length(table: Table) -> float:
@@ -145,7 +159,7 @@ class LiveTraces:
 
     def report(self) -> TraceExport | None:
         """What became of all, at the end."""
-        return None if self._sender is None else self._sender.report(self.began)
+        return None if self._stream is None else self._stream.report(self.began)
 
     def _take(self, id_: str, packed: bytes, lost: int) -> None:
         assert self._stream is not None, "it has been entered"
@@ -207,7 +221,9 @@ def export_otlp(
     encode = encoder(scenario, engine, began)
     exports = enumerate(messages(rows_of(table), encode))
     if form == "json":
-        lines = "".join(f"{_json(message)}\n" for _, (message, _) in exports)
+        from meshsim.interop.otlp.encode import json_line  # noqa: PLC0415 - an extra
+
+        lines = "".join(f"{json_line(message)}\n" for _, (message, _) in exports)
         return None, files.write(target, {"traces.otlp.jsonl": lines})
     named = {f"traces-{number:04d}.otlp.pb": message.SerializeToString() for number, (message, _) in exports}
     return None, files.write(target, named)
@@ -222,25 +238,44 @@ def read_spans(folder: Path) -> tuple[Scenario, Table, str, float]:
         numbers = json.loads(summary.read_text(encoding="utf-8"))
         saved = spans.stat().st_mtime
         found = pq.read_table(spans)
-        table = {name: found.column(name).to_numpy(zero_copy_only=False) for name in found.column_names}
         engine = str(numbers["engine"])
         known = (numbers.get("traces") or numbers.get("live") or {}).get("began")
     except OSError as error:
         raise MeshsimError(
             f"can't read {error.filename or folder}: {error.strerror or error}; {GIVE}"
         ) from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise MeshsimError(f"{folder} holds no spans of a run ({error}); {GIVE}") from error
-    if missing := [name for name in (*COLUMNS, "replication") if name not in table]:
+    if missing := [name for name in TYPES if name not in found.column_names]:
         raise MeshsimError(f"{spans} has no column {missing[0]}: an older meshsim wrote it; run it again")
-    if not len(table["span_id"]):
+    if not found.num_rows:
         raise MeshsimError(f"{folder} has no spans; run the scenario with --set tracing.sampling=100%")
-    began = float(known) if isinstance(known, int | float) else saved - _length(table)
+    for name, types in TYPES.items():
+        if str(found.column(name).type) not in types or found.column(name).null_count:
+            raise MeshsimError(f"{spans} is damaged: column {name} can't be read; run it again")
+    table = {name: found.column(name).to_numpy(zero_copy_only=False) for name in TYPES}
+    if isinstance(known, float) and 0.0 <= known < LATEST:
+        began = known
+    else:
+        began = max(0.0, saved - _length(table))
+    if wrong := _damage(table, began):
+        raise MeshsimError(f"{spans} is damaged: {wrong}; run it again")
     return load(folder / "scenario.yaml"), table, engine, began
 
 
-def _json(message: Message) -> str:
-    """OTLP's JSON of an export: as protobuf's, but ids in hexadecimal, and kinds as numbers."""
-    from meshsim.interop.otlp.encode import json_line  # noqa: PLC0415 - an extra
-
-    return json_line(message)
+def _damage(table: Table, began: float) -> str:
+    """What is wrong with spans whose columns are there; empty where nothing is."""
+    for name, form in IDS.items():
+        if not all(map(form, table[name].tolist())):
+            return f"{name} is no id"
+    for name, words in (("kind", KINDS), ("attempt_kind", ATTEMPT_KINDS)):
+        if not set(table[name].tolist()) <= set(words):
+            return f"{name} is none of {', '.join(words)}"
+    if len({*zip(table["replication"].tolist(), table["span_id"].tolist(), strict=True)}) < len(
+        table["kind"]
+    ):
+        return "two spans have one span_id"
+    start, end = table["start"], table["end"]
+    if not np.all((start >= 0.0) & (end >= start) & (began + end < LATEST)):
+        return "start and end are not times"
+    return ""

@@ -40,9 +40,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.live import Address, Message
-from meshsim.live.control.messages import Following
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.loops import new_loop
+from meshsim.live.referral import Referral
 from meshsim.live.spans import SpanFeed
 from meshsim.live.troubles import look_for_descriptors, troubles, watch
 from meshsim.scenario import loads
@@ -105,8 +104,8 @@ class Addresses:
     replicas: dict[str, Address]
     app: Address | None
     urls: dict[str, str]
-    enrolment: Enrolment | None = None
-    following: Following | None = None
+    enrolment: Referral | None = None
+    following: Referral | None = None
     base: float | None = None
     control: Message = field(default_factory=dict)
 
@@ -117,7 +116,7 @@ class Addresses:
         replicas = {name: (host, port) for name, (host, port) in message["addresses"].items()}
         return cls(
             replicas, None if app is None else (app[0], app[1]), message["urls"],
-            Enrolment.of(message.get("enrolment")), Following.of(message.get("following")),
+            Referral.of(message.get("enrolment")), Referral.of(message.get("following")),
             message.get("base"), message.get("control", {}),
         )  # fmt: skip
 

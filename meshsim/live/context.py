@@ -8,7 +8,8 @@ The header's name ends with a secret of the run, which its own processes alone k
 can decide what is drawn. A program gets to see no header of this family, and sends none on: its sidecar knows
 which request a call was made for by the tracing headers (`proxy.pairing`).
 
-Source: W3C Trace Context, traceparent ``00-<trace id, 32 hex>-<parent id, 16 hex>-<flags, 2 hex>``.
+Source: W3C Trace Context, traceparent ``00-<trace id, 32 hex>-<parent id, 16 hex>-<flags, 2 hex>``. A version
+that is still to come is read as far as that goes, and answered with 00; ff is none.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ FAMILY = b"x-meshsim"
 """How the names of meshsim's own headers begin; by itself, that of the context where there is no secret."""
 ATTEMPT_COUNT = b"x-envoy-attempt-count"
 TRACEPARENT = b"traceparent"
+TRACESTATE = b"tracestate"
 REQUEST_ID = b"x-request-id"
 
 PRIORITY_MOST = 1000
@@ -35,7 +37,9 @@ MICROS = 1e6
 _NUMBER = rb"-?[0-9]{1,10}(?:\.[0-9]{1,20})?(?:e-?[0-9]{1,3})?"
 _CONTEXT = re.compile(rb"([0-9a-f]{16});(" + _NUMBER + rb");([01]);([01]);(-?[0-9]{1,4})")
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_TRACEPARENT = re.compile(rb"00-([0-9a-f]{16})([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{2})")
+_TRACE = rb"-([0-9a-f]{16})([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{2})"
+_TRACEPARENT = re.compile(b"00" + _TRACE)
+_LATER_TRACEPARENT = re.compile(rb"(?!00|ff)[0-9a-f]{2}" + _TRACE + rb"(?:-.*)?")
 
 
 @final
@@ -147,8 +151,8 @@ def traceparent(trace: str, parent: Key, sampled: bool) -> bytes:
 
 
 def parse_trace(value: bytes) -> Trace | None:
-    """What ``traceparent`` says; None if it is not one of version 00 with ids that are not 0."""
-    found = _TRACEPARENT.fullmatch(value)
+    """What ``traceparent`` says; None if it is none, or an id of it is 0."""
+    found = _TRACEPARENT.fullmatch(value) or _LATER_TRACEPARENT.fullmatch(value)
     if found is None:
         return None
     half, root, parent, flags = [int(group, 16) for group in found.groups()]

@@ -16,6 +16,7 @@ import queue
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,6 @@ from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message, commands
 from meshsim.live.child import ROLES, STATS_INTERVAL
 from meshsim.live.control.process import SILENCE, ControlProcess
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.intercept.plan import PodPlan
 from meshsim.live.launcher import CONTROL_PLANE, HUNG, NAMES, THE_MESH, late
 from meshsim.live.options import Options, Progress
@@ -31,6 +31,7 @@ from meshsim.live.pods import Cluster
 from meshsim.live.ports import free_ports
 from meshsim.live.processes import Keeper, Member, Process, Rows
 from meshsim.live.proxies import Listeners, MeshsimProxies, Proxies
+from meshsim.live.referral import Referral
 from meshsim.scenario import config
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
@@ -86,20 +87,16 @@ class LiveMesh:
         self._members: dict[Member, tuple[str, str]] = {}
         self._lost: set[Process] = set()
         self._proxies: Proxies | None = None
+        self._parts = ExitStack()  # with whose end they end
         self.pods = PodPlan(scenario, options.intercept)
 
     def __enter__(self) -> LiveMesh:
         self._progress("starting")
-        self.keeper = Keeper()
+        self.keeper = self._parts.enter_context(closing(Keeper()))
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            if self._proxies is not None:
-                self._proxies.close()
-                self.control.close()
-        finally:
-            self.keeper.close()
+        self._parts.close()
 
     @property
     def proxies(self) -> Proxies:
@@ -108,7 +105,7 @@ class LiveMesh:
         return self._proxies
 
     @property
-    def enrolments(self) -> Mapping[str, Enrolment]:
+    def enrolments(self) -> Mapping[str, Referral]:
         """How to ask the authority for a certificate, by proxy; `OUTSIDER` is one more client."""
         return self.control.enrolments
 
@@ -123,9 +120,10 @@ class LiveMesh:
         for name, content in self._files.items():
             (self.keeper.folder / name).write_text(content, encoding="utf-8")
         self.keeper.warm(self._roles, self._text, str(self.keeper.folder))
-        self._proxies = self._chosen_proxies()
+        self._proxies = self._parts.enter_context(closing(self._chosen_proxies()))
         fork, ours = partial(self.fork, CONTROL_PLANE, THE_MESH), self.options.proxy == "meshsim"
-        self.control = ControlProcess(self.topology, self.keeper.folder, fork, inclusive=ours)
+        control = ControlProcess(self.topology, self.keeper.folder, fork, inclusive=ours)
+        self.control = self._parts.enter_context(closing(control))
         self.cluster = Cluster(self)
         members = [self.control.start()]
         members += [*self._proxies.begin(), *(self.fork("service", place.name) for place in own)]
@@ -162,7 +160,8 @@ class LiveMesh:
         log = self.options.access_log if role == "proxy" else None
         spec = {"role": role, "id": id_, "scenario": self._text, "seed": self.seed, "host": self.options.host}
         spec |= {"folder": str(self.keeper.folder), "keep": self.options.keep, "context": self._context}
-        spec["spans"] = self.options.spans is not None
+        rooted = role != "load" or self.options.proxy == "envoy"  # a proxy of ours has the client's calls
+        spec["spans"] = self.options.spans is not None and rooted
         spec["access_log"] = None if log is None else str(log.absolute() / f"{file_name(id_)}.jsonl")
         spec |= {"extra": list(self.topology.extra), "services": self.pods.services(role, id_)}
         member.send(spec | dict(more or {}))
@@ -240,7 +239,7 @@ class LiveMesh:
             self.base += -(time.time() + LEAD) % 1.0
         self.began = time.time() + self.base - time.monotonic()
         self.proxies.start(self.base)
-        self.cluster.begin(self.base)
+        self.cluster.begin()
         for member in self._members:
             if member is not self.control.member:
                 member.send({"start": self.base})
@@ -334,8 +333,9 @@ class LiveMesh:
             raise self.keeper.loss(process)
         if isinstance(process, Member):
             key = self._members.pop(process)
+            self._lost.add(process)
             if control:
-                self._lost.add(process)
+                self.keeper.loss(process)  # its code is known
                 self.control.died()
                 self.cluster.forget_orders()
             else:
@@ -374,7 +374,10 @@ class LiveMesh:
         """Ends every process; what each has recorded, by (role, id). MeshsimError if one has ended before."""
         self._progress("collecting")
         self.proxies.finish()
-        members = {each: key for each, key in self._members.items() if self.cluster.has_rows(each)}
+        keepers = self.control, self.cluster
+        members = {
+            each: key for each, key in self._members.items() if all(one.has_rows(each) for one in keepers)
+        }
         for member in members:
             member.send({"stop": True})
         heard = self._await("rows", list(members))

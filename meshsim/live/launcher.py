@@ -1,8 +1,10 @@
-"""What those parts need of a live mesh that its launcher is made of."""
+"""What those parts need of a live mesh that its launcher is made of: itself, and scenario time."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
 from meshsim.errors import MeshsimError
@@ -11,6 +13,7 @@ from meshsim.live.control.process import ControlProcess
 from meshsim.live.intercept.plan import PodPlan
 from meshsim.live.processes import Keeper, Member, Process
 from meshsim.live.proxies import Listeners, Proxies
+from meshsim.mesh.clock import Clock, Event
 from meshsim.scenario import model
 from meshsim.scenario.topology import Replica, Topology
 
@@ -32,6 +35,23 @@ def late(word: str, missing: Iterable[Process], limit: float) -> MeshsimError:
     )
 
 
+class TickClock(Clock):
+    """Scenario time in the launcher's ticks: it has no loop."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Event, int]] = []
+        self._numbers = itertools.count()
+
+    def at(self, time: float, event: Event, step: int) -> None:
+        heappush(self._due, (time, next(self._numbers), event, step))
+
+    def advance(self, now: float) -> None:
+        """Fires what is due."""
+        while self._due and self._due[0][0] <= now:
+            time, _, event, step = heappop(self._due)
+            event.fire(step, time)
+
+
 class Launcher(Protocol):
     """A mesh, as its cluster needs it."""
 
@@ -44,6 +64,10 @@ class Launcher(Protocol):
     keeper: Keeper
     pods: PodPlan
     troubles: dict[str, dict[str, int]]
+
+    @property
+    def now(self) -> float:
+        """Scenario time, s."""
 
     @property
     def proxies(self) -> Proxies:

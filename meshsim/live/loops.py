@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from math import ceil, inf
+from math import ceil
 from typing import Protocol
 
 CLOCK_MONOTONIC, ABSOLUTE = 1, 1
@@ -110,26 +110,3 @@ class LoopAlarm(Alarm):
 
     def close(self) -> None:
         self.cancel()
-
-
-class PolledAlarm(Alarm):
-    """An alarm that rings when it is looked at, for those who have no loop."""
-
-    def __init__(self, ring: Callable[[], None]) -> None:
-        self._ring = ring
-        self._when = inf
-
-    def set(self, when: float) -> None:
-        self._when = when
-
-    def cancel(self) -> None:
-        self._when = inf
-
-    def close(self) -> None:
-        self.cancel()
-
-    def look(self) -> None:
-        """Rings if it is due."""
-        if time.monotonic() >= self._when:
-            self._when = inf
-            self._ring()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 from contextlib import ExitStack
+from itertools import chain, repeat
 from pathlib import Path
 
 from meshsim.errors import MeshsimError, shown
@@ -13,6 +15,8 @@ from meshsim.live import Address
 HTTP = 80
 LISTENS = "0A"
 """The state of a socket that listens, in /proc/net/tcp."""
+LOWEST = 16384
+"""The first port for a program: below it are most that are well known."""
 PROBE_TIMEOUT = 0.5
 """Of one attempt to connect, s."""
 
@@ -43,16 +47,34 @@ def own_address(host: str) -> str:
 def free_ports(host: str, count: int) -> list[int]:
     """So many different ports that nobody listens on.
 
-    NOTE: a program binds its port itself, so until it has, the system may give the port to somebody else.
-    That looks the same as a program that serves, or fails for a reason of its own. So these ports are chosen
-    last, when all that we listen on ourselves is bound, and no two of them are the same.
+    NOTE: a program binds its port itself, so until it has, somebody else might. So these are none that the
+    system gives to whoever asks for any, as long as there are others, from a random one on.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    others = range(LOWEST, own_range()[0])
+    begin = secrets.randbelow(max(len(others), 1))
     with ExitStack() as held:
-        probes = [held.enter_context(socket.socket(family)) for _ in range(count)]
-        for probe in probes:
-            probe.bind((host, 0))
-        return [probe.getsockname()[1] for probe in probes]
+        found: list[int] = []
+        for port in chain(others[begin:], others[:begin], repeat(0)):
+            if len(found) == count:
+                break
+            probe = held.enter_context(socket.socket(family))
+            try:
+                probe.bind((host, port))
+                found.append(probe.getsockname()[1])
+            except OSError:
+                if port == 0:
+                    raise
+        return found
+
+
+def own_range() -> tuple[int, int]:
+    """The first and the last port that the system gives to whoever asks for any. Source: ip(7)."""
+    try:
+        first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()
+        return int(first), int(last)
+    except OSError:  # not Linux: as IANA has it (RFC 6335)
+        return 49152, 65535
 
 
 def accepts(address: Address) -> bool:

@@ -236,17 +236,18 @@ class Keeper:
     def fork(self, name: str, roles: Mapping[str, str], place: Message = NOWHERE) -> Member:
         """A child of our own (`meshsim.live.child`); its `place` is as of `PodPlan.place`."""
         member = Member(name, self._log(name))
-        with self._blames(name):
-            incoming, its_outgoing = os.pipe()
-            its_incoming, outgoing = os.pipe()
-            log = member.log.open("wb")
-        with log:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            with self._blames(name):
+                incoming, its_outgoing = os.pipe()
+                ours.callback(os.close, incoming)
+                theirs.callback(os.close, its_outgoing)
+                its_incoming, outgoing = os.pipe()
+                ours.callback(os.close, outgoing)
+                theirs.callback(os.close, its_incoming)
+                log = theirs.enter_context(member.log.open("wb"))
             fds = [its_incoming, its_outgoing, log.fileno()]
-            try:
-                self._register(member, self._ask({"fork": dict(roles), **place}, fds), place)
-            finally:
-                os.close(its_incoming)
-                os.close(its_outgoing)
+            self._register(member, self._ask({"fork": dict(roles), **place}, fds), place)
+            ours.pop_all()  # from here on they are its own
         member.converse(incoming, outgoing, self.events)
         return member
 
@@ -334,6 +335,7 @@ class Keeper:
         process = self._processes.get(pid)
         if process is not None and process.code is None:
             process.code = code
+            self._codes.pop(pid, None)  # the next one may have the same number
             if not isinstance(process, Member):  # a member ends its line itself, after all it said
                 self.events.put((process, {"ended": True}))
 

@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshsim.live import Address, Message
-from meshsim.live.control.messages import Following
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.processes import Member, Process, Rows
+from meshsim.live.referral import Referral
 from meshsim.scenario.topology import Topology
 
 Heard = Mapping[Process, Message]
@@ -57,13 +56,13 @@ class Proxies(ABC):
 
     def __init__(self) -> None:
         self.troubles: dict[str, dict[str, int]] = {}
-        self.enrolments: Mapping[str, Enrolment] = {}
+        self.enrolments: Mapping[str, Referral] = {}
 
     @abstractmethod
     def begin(self) -> Sequence[Member]:
         """Starts what can be started before anything is known; returns who will say that it listens."""
 
-    def enrol(self, enrolments: Mapping[str, Enrolment]) -> None:  # noqa: B027 - ours learn it as members
+    def enrol(self, enrolments: Mapping[str, Referral]) -> None:  # noqa: B027 - ours learn it as members
         """Tells proxies that are no members how to ask for certificates, by id; waits for the first ones."""
 
     @abstractmethod
@@ -73,7 +72,7 @@ class Proxies(ABC):
     def connect(self, apps: Mapping[str, Address], replicas: Mapping[str, Address]) -> None:  # noqa: B027
         """Tells proxies that are no members where applications and replicas are, by id; waits for them."""
 
-    def follow(self, following: Callable[[str], Following]) -> None:  # noqa: B027 - ours learn it as members
+    def follow(self, following: Callable[[str], Referral]) -> None:  # noqa: B027 - ours learn it as members
         """Tells proxies that are no members how to find the control plane, by id."""
 
     @abstractmethod

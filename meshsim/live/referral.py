@@ -10,7 +10,10 @@ from meshsim.live import Address, Message
 
 @dataclass(frozen=True, slots=True)
 class Referral:
-    """Where a server is, the root of its own certificate (PEM), and the `token` that shows who asks."""
+    """Where a server is, the root of its own certificate (PEM), and the `token` that shows who asks.
+
+    The root is empty where there is no TLS. A token for the authority counts once.
+    """
 
     address: Address
     root: str

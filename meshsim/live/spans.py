@@ -17,19 +17,25 @@ HELD = 1 << 16
 class SpanFeed:
     """A process's spans: all of them at its end if they are `kept`, and as they come if they are `wanted`.
 
-    Rows are in memory no longer than that asks for. `lost` have been dropped since they were last taken.
+    Rows are in memory no longer than that asks for. `lost` have been dropped since they were last taken. Of
+    one `kind` only, unless that is None.
     """
 
-    def __init__(self, *, kept: bool, wanted: bool) -> None:
+    def __init__(self, *, kept: bool, wanted: bool, kind: int | None = None) -> None:
         self.tracer = Tracer()
         self.lost = 0
         self._kept = kept
         self._wanted = wanted
+        self._kind = kind
         self._taken = 0
 
     def take(self) -> bytes:
         """The rows since the last time, as `Spans.read` reads them; none if they are not wanted."""
-        packed = Spans.of(self.tracer, self._taken).packed() if self._wanted else b""
+        packed = b""
+        if self._wanted:
+            spans = Spans.of(self.tracer, self._taken)
+            chosen = slice(None) if self._kind is None else spans.numbers[:, 0] == self._kind
+            packed = spans.chosen(chosen).packed()
         self._forget(self.tracer.spans)
         return packed
 

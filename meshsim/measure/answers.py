@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from meshsim.measure.grid import Floats
 
@@ -13,6 +13,10 @@ class Durations:
 
     counts: Floats
     total_ms: Floats
+
+    def plus(self, other: Durations) -> Durations:
+        """Of both together."""
+        return Durations(self.counts + other.counts, self.total_ms + other.total_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,18 @@ class Answers:
     flags: str
     count: Floats | None
     durations: Durations | None = None
+
+    def plus(self, other: Answers) -> Answers:
+        """Both together, of which the same is known."""
+        return replace(
+            self,
+            count=None if self.count is None or other.count is None else self.count + other.count,
+            durations=(
+                None
+                if self.durations is None or other.durations is None
+                else self.durations.plus(other.durations)
+            ),
+        )
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -105,7 +106,7 @@ class RouteSummary(Answered):
     `requests` = `ok` + `failed` + `cancelled` + `unfinished`.
 
     `attempts` were sent, `retries` and `hedges` among them; `flags` says how often each occurred, the most
-    frequent first.
+    frequent first, and `statuses` likewise those of calls that failed without any.
     """
 
     requests: int
@@ -118,6 +119,7 @@ class RouteSummary(Answered):
     hedges: int
     latency: LatencySummary
     flags: dict[str, int]
+    statuses: dict[str, int] | None = field(metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -209,19 +211,22 @@ def _endpoints(sample: Sample, service: Service, name: str, *, rules: bool) -> d
     for (of, endpoint), visits in sample.arrivals.items():
         if of == name and (endpoint or visits.arrived):
             method, path = service.address(endpoint)
-            found[endpoint] = EndpointSummary(
-                method=method,
-                path=path,
-                requests=visits.arrived,
-                ok=visits.ok,
-                failed=visits.failed,
-                dropped=visits.cancelled,
-                unfinished=visits.unfinished,
-                rate=per(visits.arrived, sample.time),
-                latency=LatencySummary.of(visits.latency),
-                denied=visits.reasons.get(DENIED, 0) if rules else None,
-            )
+            found[endpoint] = EndpointSummary(method, path, **_visits(visits, sample.time, rules=rules))
     return found
+
+
+def _visits(visits: Outcomes, time: float, *, rules: bool) -> dict[str, Any]:
+    """What became of the attempts that arrived somewhere in so much time, s."""
+    return {
+        "requests": visits.arrived,
+        "ok": visits.ok,
+        "failed": visits.failed,
+        "dropped": visits.cancelled,
+        "unfinished": visits.unfinished,
+        "rate": per(visits.arrived, time),
+        "latency": LatencySummary.of(visits.latency),
+        "denied": visits.reasons.get(DENIED, 0) if rules else None,
+    }
 
 
 def _station(sample: Sample, members: list[int], slots: float, *, rules: bool) -> StationSummary:
@@ -229,18 +234,11 @@ def _station(sample: Sample, members: list[int], slots: float, *, rules: bool) -
     visits = Outcomes.pooled([sample.visits[index] for index in members])
     busy = float(sample.busy[members].sum())
     return StationSummary(
-        requests=visits.arrived,
-        ok=visits.ok,
-        failed=visits.failed,
-        dropped=visits.cancelled,
-        unfinished=visits.unfinished,
-        rate=per(visits.arrived, sample.time),
+        **_visits(visits, sample.time, rules=rules),
         utilisation=None if np.isnan(slots) else per(busy, slots),
         busy_mean=per(busy, sample.time),
         queue_mean=per(float(sample.queued[members].sum()), sample.time),
         ejections=int(sample.ejections[members].sum()),
-        latency=LatencySummary.of(visits.latency),
-        denied=visits.reasons.get(DENIED, 0) if rules else None,
     )
 
 
@@ -274,7 +272,8 @@ def _route(calls: Outcomes, tries: Tries) -> RouteSummary:
         retries=tries.retries,
         hedges=tries.hedges,
         latency=LatencySummary.of(calls.latency),
-        flags=ranked(calls.reasons),
+        flags=ranked({word: times for word, times in calls.reasons.items() if not word.isdigit()}),
+        statuses=ranked({word: times for word, times in calls.reasons.items() if word.isdigit()}) or None,
     )
 
 

@@ -145,8 +145,8 @@ class Records(Measurements):
 
     def _calls(self, window: Window) -> list[Outcomes]:
         rows, take = self.calls, window.holds(self.calls.request_start)
-        latency, flag = (rows.end - rows.start)[take], rows.flag[take]
-        return _by_member(rows.edge[take], latency, rows.status[take], flag, len(self.edges))
+        latency, reasons = (rows.end - rows.start)[take], _reasons(rows, take)
+        return _by_member(rows.edge[take], latency, rows.status[take], reasons, len(self.edges))
 
     def _routes(self, window: Window) -> dict[tuple[int, str], tuple[Outcomes, Tries]]:
         found = {}
@@ -155,7 +155,7 @@ class Records(Measurements):
             for place, endpoint in enumerate(self.endpoints.get(service, ())):
                 rows, sent = self.calls, self.attempts
                 here = calls & (rows.edge == edge) & (rows.endpoint == place)
-                outcomes = _outcomes((rows.end - rows.start)[here], rows.status[here], rows.flag[here])
+                outcomes = _outcomes((rows.end - rows.start)[here], rows.status[here], _reasons(rows, here))
                 mine = tries & (sent.edge == edge) & (sent.endpoint == place)
                 kind = sent.kind[mine]
                 counts = Tries(len(kind), number(kind == 1), number(kind == 2), number(~sent.extra[mine]))
@@ -222,9 +222,18 @@ def _requests(rows: Requests, window: Window) -> tuple[Outcomes, Each]:
     return _outcomes(latency, status, reasons), Each(latency[(status > 0) & (status < 400)])
 
 
-def failure_reasons(rows: Requests, failed: Truths) -> Words:
+def failure_reasons(rows: Requests | Calls, failed: Truths) -> Words:
     """Of some failed requests the flag, else the status."""
     return np.where(rows.flag[failed] == "", rows.status[failed].astype(str), rows.flag[failed])
+
+
+def _reasons(rows: Calls, take: Truths) -> Words:
+    """What is told of calls: flags, else of those that failed the status."""
+    found, bad = rows.flag[take], rows.status[take] >= 400
+    if bad.any():
+        found = found.astype(object)
+        found[bad] = failure_reasons(rows, take & (rows.status >= 400))
+    return found
 
 
 def _tries(rows: Attempts, window: Window, edges: int) -> list[Tries]:

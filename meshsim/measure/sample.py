@@ -29,8 +29,8 @@ class Outcomes:
         ok, failed: ended with a status below 400; with another.
         cancelled: were dropped or cancelled.
         latency: of those that are ok or failed.
-        reasons: how often each occurred: flags, or of a client's failures without any the status; of visits
-            `DENIED` alone.
+        reasons: how often each occurred: flags, or of failures without any the status; of visits `DENIED`
+            alone.
     """
 
     arrived: int

@@ -10,7 +10,7 @@ bodies, gauges, and of histograms what docs/guides/observability.md says. Of his
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -59,10 +59,8 @@ def metrics(record: Measurements, scenario: Scenario, times: Floats) -> list[Met
         (istio.SOURCE, _calls(record, times)),
         (istio.DESTINATION, _visits(record, topology, times)),
     ):
-        for answers in each:
-            labels, lasted = told.labels(reporter, answers), answers.durations
-            if labels is None:
-                continue
+        for labels, answers in told.series(reporter, each):
+            lasted = answers.durations
             if answers.count is not None:
                 requests.add(labels, answers.count)
             if lasted is not None:
@@ -91,6 +89,16 @@ class _Told:
         """Of a service with one, ``v1`` if it has no name; else unknown."""
         versions = self.versions.get(service, ["", ""])
         return (versions[0] or "v1") if len(versions) == 1 else istio.UNKNOWN
+
+    def series(self, reporter: str, each: Iterable[Answers]) -> Iterable[tuple[dict[str, str], Answers]]:
+        """Answers with their labels; what proxies can't tell apart, as versions that reset, is one series."""
+        found: dict[tuple[str, ...], tuple[dict[str, str], Answers]] = {}
+        for answers in each:
+            labels = self.labels(reporter, answers)
+            if labels is not None:
+                key = tuple(labels.values())
+                found[key] = labels, found[key][1].plus(answers) if key in found else answers
+        return found.values()
 
     def labels(self, reporter: str, answers: Answers) -> dict[str, str] | None:
         """The labels of the series of some answers; None where nobody is there to report them."""
@@ -125,7 +133,8 @@ def _calls(record: Measurements, times: Floats) -> Iterator[Answers]:
     """As their callers' proxies saw it."""
     services = [service for _, service in record.edges]
     if isinstance(record, Histograms):
-        yield from sorted(record.totals.calls, key=_order)
+        for answers in sorted(record.totals.calls, key=_order):
+            yield replace(answers, flags=answers.flags if answers.code else "DC")
         for edge, durations in _bucketed(record.links):
             yield Answers(edge, services[edge], "", None, "", None, durations)
     elif isinstance(record, Records):

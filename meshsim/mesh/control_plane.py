@@ -3,8 +3,9 @@
     changed ──debounce──► push n: what is wanted now is version n; connected proxies join the queue, once
                             └─► a worker makes the newest version for one ──push_delay──► it acks, or nacks
 
-Without debounce and generation a push begins with each change. What a version holds is its owner's business
-(`publish`); here it is a number. A proxy that is not told works on with the last version it has.
+Without debounce and generation a push begins with each change. What a version holds is its owner's business,
+who `publish`es it; it is kept while it is the newest, or on its way. A proxy that is not told works on with
+the last version it has.
 
 Source: Istio, pilot/pkg/bootstrap (debounce) and pilot/pkg/xds/pushqueue.go, which merges what waits for one
 proxy. There, a proxy that is being served joins the queue when that is done; here, at once.
@@ -16,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
-from typing import final
+from typing import Any, final
 
 from meshsim.mesh.clock import Clock, Event
 from meshsim.random import GENERATE, PUSH, PUSH_ROUTES, PUSHES, Distribution, Key, derive
@@ -51,7 +52,7 @@ class Push:
 class Subscriber:
     """A proxy, as the control plane sends to it."""
 
-    def deliver(self, subscription: Subscription, version: int, part: int, now: float) -> None:
+    def deliver(self, to: Subscription, version: int, content: Any, part: int, now: float) -> None:
         """A version arrives, or one part of it; ends in the control plane's `answered`, now or later."""
         raise NotImplementedError
 
@@ -94,19 +95,20 @@ class ControlPlane(Event):
     """The control plane of a mesh; as an event, the end of a debounce.
 
     Args:
-        publish: is told the number of each version when its push begins.
+        publish: makes the content of a version, which has this number, when its push begins.
         delay: of what travels to a proxy, s.
         time: to make one proxy's configuration, s; None if that takes none, whoever else waits.
         debounce, debounce_max: how long a push waits for quiet, and at most, s; None: it does not.
         ordered: whether a configuration travels whole.
 
     Attributes:
-        version: of the last push; 0 is what everybody has at first.
+        version: of the last push; 0 is what everybody has at first; `content` is what it holds.
+        life: how often it has gone down; what is being made then is lost.
         pushes: what became of each; the first entry stands for version 0.
     """
 
     def __init__(
-        self, clock: Clock, publish: Callable[[int], None], delay: Distribution,
+        self, clock: Clock, publish: Callable[[int], Any], delay: Distribution,
         time: Distribution | None = None, workers: int = 1,
         debounce: tuple[float, float] | None = None, ordered: bool = True,
     ) -> None:  # fmt: skip
@@ -118,6 +120,7 @@ class ControlPlane(Event):
         self.debounce = debounce
         self.ordered = ordered
         self.version = 0
+        self.content = publish(0)
         self.pushes = [Push(0, 0.0, 0.0)]
         self.subscriptions: list[Subscription] = []  # in the order of the proxies' numbers
         self.downs = 0
@@ -125,7 +128,7 @@ class ControlPlane(Event):
         self._turn = 0
         self._queue: deque[Subscription] = deque()
         self._working = 0
-        self._life = 0
+        self.life = 0
 
     # ---- who is told --------------------------------------------------------------------------------
 
@@ -187,7 +190,7 @@ class ControlPlane(Event):
         push = Push(self.version, min(self._changed, now), now)
         self._changed = inf
         self.pushes.append(push)
-        self.publish(self.version)
+        self.content = self.publish(self.version)
         connected = [each for each in self.subscriptions if each.connected]
         push.proxies = sum(each.joined < self.version for each in connected)
         for subscription in connected:
@@ -195,7 +198,7 @@ class ControlPlane(Event):
 
     def _enqueue(self, subscription: Subscription, now: float) -> None:
         if self.time is None:
-            self._send(subscription, self.version, self._next_key(subscription), now)
+            self._send(self._generation(subscription), now)
         elif not subscription.queued:
             subscription.queued = True
             self._queue.append(subscription)
@@ -209,27 +212,25 @@ class ControlPlane(Event):
             if subscription.connected:
                 assert self.time is not None, "else nobody waits"
                 self._working += 1
-                key = self._next_key(subscription)
-                made = Generation(self, subscription, self.version, key, self._life)
-                self.clock.at(now + self.time.draw(key, GENERATE), made, 0)
+                made = self._generation(subscription)
+                self.clock.at(now + self.time.draw(made.key, GENERATE), made, 0)
 
-    @staticmethod
-    def _next_key(subscription: Subscription) -> Key:
+    def _generation(self, subscription: Subscription) -> Generation:
         subscription.generations += 1
-        return derive(subscription.key, subscription.generations - 1)
+        return Generation(self, subscription, derive(subscription.key, subscription.generations - 1))
 
     def made(self, generation: Generation, now: float) -> None:
         """A proxy's configuration is made: it is sent, and the worker takes the next."""
-        if generation.life == self._life:
+        if generation.life == self.life:
             self._working -= 1
-            self._send(generation.subscription, generation.version, generation.key, now)
+            self._send(generation, now)
             self._begin(now)
 
-    def _send(self, subscription: Subscription, version: int, key: Key, now: float) -> None:
+    def _send(self, generation: Generation, now: float) -> None:
         ways = [(WHOLE, PUSH)] if self.ordered else [(CLUSTERS, PUSH), (ROUTES, PUSH_ROUTES)]
         for part, purpose in ways:
-            arrival = Arrival(subscription, version, part)
-            lasts = self.delay.draw(key, purpose)
+            arrival = Arrival(generation, part)
+            lasts = self.delay.draw(generation.key, purpose)
             if lasts > 0.0:
                 self.clock.at(now + lasts, arrival, 0)
             else:
@@ -253,7 +254,7 @@ class ControlPlane(Event):
         """Nothing is pushed until every cause is over; what is on its way arrives."""
         self.downs += 1
         if self.downs == 1:
-            self._life += 1
+            self.life += 1
             self._turn += 1
             self._working = 0
             for subscription in self._queue:
@@ -269,16 +270,15 @@ class ControlPlane(Event):
 
 @final
 class Generation(Event):
-    """The configuration that a worker makes for one proxy."""
+    """The newest version as it is made for one proxy; as an event, a worker has made it."""
 
-    def __init__(
-        self, control_plane: ControlPlane, subscription: Subscription, version: int, key: Key, life: int
-    ) -> None:
+    def __init__(self, control_plane: ControlPlane, subscription: Subscription, key: Key) -> None:
         self.control_plane = control_plane
         self.subscription = subscription
-        self.version = version
         self.key = key
-        self.life = life
+        self.version = control_plane.version
+        self.content = control_plane.content
+        self.life = control_plane.life
 
     def fire(self, step: int, now: float) -> None:
         self.control_plane.made(self, now)
@@ -286,13 +286,13 @@ class Generation(Event):
 
 @final
 class Arrival(Event):
-    """A version, or a part of it, on its way to a proxy."""
+    """What was made for a proxy, or a part of it, on its way there."""
 
-    def __init__(self, subscription: Subscription, version: int, part: int) -> None:
-        self.subscription = subscription
-        self.version = version
+    def __init__(self, made: Generation, part: int) -> None:
+        self.made = made
         self.part = part
 
     def fire(self, step: int, now: float) -> None:
-        if self.subscription.takes(self.version, self.part):
-            self.subscription.subscriber.deliver(self.subscription, self.version, self.part, now)
+        made, to = self.made, self.made.subscription
+        if to.takes(made.version, self.part):
+            to.subscriber.deliver(to, made.version, made.content, self.part, now)

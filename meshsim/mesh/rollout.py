@@ -6,15 +6,17 @@
     READY     it is not wanted any more                      LEAVING: no endpoint any more, but it serves
     LEAVING   its drain is over                              GONE, with all that it holds
 
-What is done about each is its body's business: simulated, or processes.
+Each, and what it is made of: `meshsim.scenario.fleet`.
 
 Source: Kubernetes, Deployments, rolling update; pkg/controller/deployment/rolling.go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
+
+from meshsim.mesh.clock import Event
 
 STARTING = 0
 READY = 1
@@ -22,7 +24,7 @@ LEAVING = 2
 GONE = 3
 
 
-class Pod:
+class Pod(Event):
     """A replica in the course of its life.
 
     Attributes:
@@ -36,17 +38,13 @@ class Pod:
         self.generation = generation
         self.state = state
 
-
-class Body:
-    """What starts and ends replicas."""
-
-    def start(self, deployment: Deployment, generation: int, now: float) -> Pod:
-        """Starts the next replica of a deployment; ends in the deployment's `ready`, at once or later."""
+    def leave(self, was_ready: bool, now: float) -> None:
+        """It is not wanted any more: it is LEAVING; ends in GONE, at once or later."""
         raise NotImplementedError
 
-    def leave(self, pod: Pod, was_ready: bool, now: float) -> None:
-        """A replica is not wanted any more: it is LEAVING; ends in GONE, at once or later."""
-        raise NotImplementedError
+
+Start = Callable[[int, float], Pod]
+"""Starts the next replica, of a generation, now; ends in its deployment's `ready`, at once or later."""
 
 
 @final
@@ -60,8 +58,8 @@ class Deployment:
         pods: those that start or are ready, in the order of their numbers.
     """
 
-    def __init__(self, body: Body, pods: Sequence[Pod]) -> None:
-        self.body = body
+    def __init__(self, start: Start, pods: Sequence[Pod]) -> None:
+        self.start = start
         self.pods = list(pods)
         self.wanted = len(self.pods)
         self.generation = 0
@@ -100,15 +98,15 @@ class Deployment:
         """Starts one, or lets one leave; whether there was anything to do."""
         young = [pod for pod in self.pods if pod.generation == self.generation]
         if len(young) < self.wanted and len(self.pods) < self.wanted + self.surge:
-            self.pods.append(self.body.start(self, self.generation, now))
+            self.pods.append(self.start(self.generation, now))
             return True
         if len(young) > self.wanted:
-            self._leave(young[-1], now)
+            self._leave((_starting(young) or young)[-1], now)
             return True
         old = [pod for pod in self.pods if pod.generation < self.generation]
-        starting = [pod for pod in old if pod.state == STARTING]
+        starting = _starting(old)
         ready = sum(pod.state == READY for pod in self.pods)
-        if starting or (old and ready - 1 >= self.wanted - self.unavailable):
+        if old and ready + len(starting) > self.wanted - self.unavailable:
             self._leave((starting or old)[0], now)
             return True
         return False
@@ -117,4 +115,9 @@ class Deployment:
         self.pods.remove(pod)
         was_ready = pod.state == READY
         pod.state = LEAVING
-        self.body.leave(pod, was_ready, now)
+        pod.leave(was_ready, now)
+
+
+def _starting(pods: list[Pod]) -> list[Pod]:
+    """Those that are not ready yet, which are the first to go."""
+    return [pod for pod in pods if pod.state == STARTING]

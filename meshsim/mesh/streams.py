@@ -37,8 +37,8 @@ class Outcomes:
         arrived: how many there were; those that are in none of the next three never ended.
         ok, failed, cancelled: with a status below 400; with another; dropped or cancelled.
         latency: of those that ended with a status.
-        reasons: how often each sequence of flags came, as `policies.outcome` packs them; for the client's
-            failures without a flag the status, negative; of visits that alone which is `DENIED`.
+        reasons: how often each sequence of flags came, as `policies.outcome` packs them; for failures
+            without a flag the status, negative; of visits that alone which is `DENIED`.
     """
 
     latency: Histogram
@@ -318,6 +318,8 @@ class StreamRecorder(Recorder):
             self.calls[route].end(status, number, lasted)
             if flags > 0:
                 self.calls[route].note(flags)
+            elif status >= 400:
+                self.calls[route].note(-status)
 
     # ---- attempts ---------------------------------------------------------------------------------
 

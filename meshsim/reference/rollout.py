@@ -62,16 +62,20 @@ class Deployment:
         """The first thing to do; False if there is none."""
         new = [replica for replica in self.own if self.generations[replica] == self.generation]
         old = [replica for replica in self.own if self.generations[replica] < self.generation]
-        starting = [replica for replica in old if replica not in self.ready]
+        new_starting, old_starting = (
+            [replica for replica in replicas if replica not in self.ready] for replicas in (new, old)
+        )
+        spare = len(self.ready) + len(old_starting) - (self.wanted - self.unavailable)
         if len(new) < self.wanted and len(self.own) < self.wanted + self.surge:
             self.did["surge"] += len(self.own) >= self.wanted
             self._start(next(self.later))
         elif len(new) > self.wanted:
-            self._leave(new[-1])
-        elif starting:
+            self.did["left before an older one"] += bool(new_starting) and new[-1] in self.ready
+            self._leave((new_starting or new)[-1])
+        elif old_starting and spare > 0:
             self.did["replaced before it was ready"] += 1
-            self._leave(starting[0])
-        elif old and len(self.ready) > self.wanted - self.unavailable:
+            self._leave(old_starting[0])
+        elif old and spare > 0:
             self.did["unavailable"] += len(self.ready) <= self.wanted
             self._leave(old[0])
         else:

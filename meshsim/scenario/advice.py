@@ -38,22 +38,23 @@ DRAWS = 2000
 PRESET: Path = ("mesh", "preset")
 
 
-def advise(scenario: Scenario, document: Document | None = None) -> list[str]:
+def advise(scenario: Scenario, document: Document | None = None, *, live: bool = False) -> list[str]:
     """A sentence for each thing that has no effect, or that a preset's default contradicts.
 
-    They are in the order of the file, whose lines are told where its document is given.
+    They are in the order of the file, whose lines are told where its document is given. What runs `live` may
+    be changed and scaled from outside, whatever its events do.
     """
     policies = [*_policies(scenario, document), *advise_connections(scenario), *advise_access(scenario)]
-    about_mesh = [*_mesh(scenario), *advise_plaintext(scenario)]
-    services = [*_rollouts(scenario)]
+    about_mesh = [*_mesh(scenario, live), *advise_plaintext(scenario)]
+    services = [*_rollouts(scenario, live)]
     return [*about_mesh, *services, *policies, *_load(scenario), *_objectives(scenario)]
 
 
-def _mesh(scenario: Scenario) -> Iterator[str]:
+def _mesh(scenario: Scenario, live: bool) -> Iterator[str]:
     mesh = scenario.mesh
     if "proxy" in mesh.model_fields_set and mesh.dataplane == "none":
         yield "mesh.proxy has no effect: without sidecars there is none (write dataplane: sidecar)."
-    pushed = any(event.set or event.rolls for event in scenario.events)
+    pushed = live or any(event.set or event.rolls for event in scenario.events)
     rotated = any(event.rotate_root for event in scenario.events)
     if "push_delay" in mesh.model_fields_set and not pushed and not rotated:
         yield "mesh.push_delay has no effect: no event sets, scales or restarts anything."
@@ -80,14 +81,14 @@ def _mesh(scenario: Scenario) -> Iterator[str]:
         )
 
 
-def _rollouts(scenario: Scenario) -> Iterator[str]:
+def _rollouts(scenario: Scenario, live: bool) -> Iterator[str]:
     """What is said of replicas that come and go, and whether they go before callers know."""
     topology = Topology(scenario)
     rolled = {roll.group for roll in topology.rolls}
     left = {roll.group for roll in topology.rolls if roll.leave}
     for service, config in scenario.services.items():
         works = config.deployments()
-        still = all((service, version) not in rolled for version in works)
+        still = not live and all((service, version) not in rolled for version in works)
         for key in ("startup", "drain") if still else ():
             if any(getattr(work, key) > 0.0 for work in works.values()):
                 yield f"services.{service}.{key} has no effect: no event scales or restarts it."

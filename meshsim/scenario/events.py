@@ -20,14 +20,12 @@ from meshsim.mesh.disruption import (
     Overrides,
     RootRotation,
 )
-from meshsim.mesh.fleet import Fleet
 from meshsim.mesh.link import Link
 from meshsim.mesh.replica import Replica
-from meshsim.mesh.rollout import Deployment
 from meshsim.scenario import model
+from meshsim.scenario.fleet import Fleet
 from meshsim.scenario.push import Change, Publisher, Receiver
 from meshsim.scenario.topology import Edge, Topology
-from meshsim.scenario.traffic import Restart
 
 Fault = tuple[Callable[..., Disruption], Callable[[Any], Overrides]]
 """What a key of an event makes, and what is in force without it."""
@@ -49,7 +47,7 @@ class Control:
 
     plane: ControlPlane
     publisher: Publisher
-    fleet: Fleet | None = None
+    fleet: Fleet[Any] | None = None
 
 
 def schedule_events(
@@ -88,9 +86,8 @@ def schedule_events(
             yield Change(control.publisher, control.plane, number)
         if event.component == "control_plane":
             yield ControlPlaneOutage(control.plane)
-        if event.rolls and control.fleet is not None:
-            deployments = [control.fleet.deployments[key] for key in topology.rolled(event)]
-            yield Rollout(deployments, event.replicas, event.restart)
+        if control.fleet is not None:
+            yield from control.fleet.changes_by(topology, event)
 
     on_clock(clock, scenario.events, changes)
 
@@ -108,29 +105,6 @@ class ControlPlaneOutage(Disruption):
         self.control_plane.come_up(now)
 
 
-class Rollout(Disruption):
-    """Some deployments are scaled, or restarted."""
-
-    def __init__(
-        self, deployments: Sequence[Deployment], replicas: int | None, restart: Restart | None
-    ) -> None:
-        self.deployments = deployments
-        self.replicas = replicas
-        self.restart = restart
-
-    def begin(self, now: float) -> None:
-        for deployment in self.deployments:
-            if self.replicas is not None:
-                deployment.wanted = self.replicas
-            if self.restart is not None:
-                deployment.restart(self.restart.surge, self.restart.unavailable, now)
-            else:
-                deployment.scale(deployment.wanted, now)
-
-    def end(self, now: float) -> None:
-        raise AssertionError("replicas stay as they are wanted")
-
-
 def root_rotation(
     clock: Clock, number: int, overlap: float, scenario: model.Scenario, proxies: Sequence[Receiver],
     authority: Authority,
@@ -144,6 +118,13 @@ def root_rotation(
             agents.append(proxy.agent)
             delays.append((delay.draw(key, random.PUSH), delay.draw(random.derive(key, 1), random.PUSH)))
     return RootRotation(clock, authority, overlap, agents, delays)
+
+
+def root_generations(events: Sequence[model.Event]) -> dict[int, int]:
+    """The generation of the root that each event brings which rotates it, by the number of the event."""
+    rotations = [number for number, event in enumerate(events) if event.rotate_root]
+    by_time = sorted(rotations, key=lambda number: events[number].at)
+    return {number: generation for generation, number in enumerate(by_time, 1)}
 
 
 def on_clock(

@@ -1,14 +1,14 @@
 """What proxies are sent: policies, rules and modes, and who the endpoints of each service are.
 
-A `Publisher` is the control plane's memory: what is wanted now, and each version that was pushed. A
-`Receiver` is a proxy's end: it takes a version, or refuses what it does not understand and keeps what it has.
+A `Publisher` is the control plane's memory: what is wanted now. A `Receiver` is a proxy's end: it takes a
+version, or refuses what it does not understand and keeps what it has.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from meshsim import random
 from meshsim.mesh.certificate import Agent
@@ -35,28 +35,24 @@ class Configuration:
 
 @dataclass
 class Publisher:
-    """What is wanted of a mesh, and what was pushed of that.
+    """What is wanted of a mesh.
 
     Attributes:
         wanted: of the policies; `nacked` of their parts.
-        endpoints: says who they are now.
-        versions: by number; 0 is what everybody has at first.
+        endpoints: who they are now; another mapping whenever others are.
         scenario: whose events set something; at first it is what is wanted.
     """
 
     wanted: Scenario
-    endpoints: Callable[[], Endpoints]
+    endpoints: Endpoints
     nacked: frozenset[str] = frozenset()
-    versions: list[Configuration] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.scenario = self.wanted
-        self.publish(0)
 
-    def publish(self, version: int) -> None:
-        """What is wanted now is this version."""
-        assert version == len(self.versions), "versions are numbered in order"
-        self.versions.append(Configuration(self.wanted, dict(self.endpoints()), self.nacked))
+    def publish(self, version: int) -> Configuration:
+        """What is wanted now, as this version."""
+        return Configuration(self.wanted, self.endpoints, self.nacked)
 
     def set(self, number: int) -> None:
         """What an event sets, whose number is that in the file, is wanted from now on."""
@@ -95,16 +91,14 @@ class Receiver(Subscriber):
         self.callers = callers
         self._refused: set[int] = set()
 
-    def follow(self, control_plane: ControlPlane, publisher: Publisher, *, connected: bool) -> Subscription:
+    def follow(self, control_plane: ControlPlane, *, connected: bool) -> Subscription:
         """Gets its configuration from there; it has version 0 already, if it is connected."""
         self.control_plane = control_plane
-        self.publisher = publisher
         return control_plane.subscribe(self, self.key, connected=connected)
 
-    def deliver(self, subscription: Subscription, version: int, part: int, now: float) -> None:
-        configuration = self.publisher.versions[version]
-        newest, taken = self.take(configuration, version, part, subscription.parts, now)
-        self.control_plane.answered(subscription, newest, taken, now)
+    def deliver(self, to: Subscription, version: int, content: Configuration, part: int, now: float) -> None:
+        newest, taken = self.take(content, version, part, to.parts, now)
+        self.control_plane.answered(to, newest, taken, now)
 
     def take(
         self, configuration: Configuration, version: int, part: int, parts: Sequence[int], now: float

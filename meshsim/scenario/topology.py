@@ -78,6 +78,11 @@ def _id(service: str, version: str, place: int) -> str:
     return f"{service}/{version}/{place}" if version else f"{service}/{place}"
 
 
+def version_of(id_: str) -> str:
+    """The version in the id of a replica, or of its proxy; empty where it has none."""
+    return id_.split("/")[1] if id_.count("/") == 2 else ""
+
+
 class Topology:
     """The replicas, proxies and edges of a scenario; what is large is made when it is first asked for.
 

@@ -27,7 +27,7 @@ def test_a_minute_of_fuzzing_finds_nothing(tmp_path: Path) -> None:
         command,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
         env={**os.environ, "PYTHONPATH": root},
     )

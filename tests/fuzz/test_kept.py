@@ -99,7 +99,7 @@ def handed_over(said: bytes, log: Path) -> dict[str, np.ndarray]:
     os.write(outgoing, said)
     os.close(outgoing)
     member.converse(incoming, os.open(os.devnull, os.O_WRONLY), events)
-    _, message = events.get(timeout=10.0)
+    _, message = events.get(timeout=60.0)
     member.hang_up()
     if "rows" not in message:
         raise MeshsimError(message.get("error", "it ended"))

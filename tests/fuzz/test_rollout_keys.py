@@ -52,12 +52,14 @@ CONTROL_PLANE = some(debounce=TIMES, time=TIMES, workers=COUNTS, ordered=st.bool
 REPLICAS = some(startup=TIMES, drain=TIMES)
 
 
-@given(
+GIVEN = given(
     st.lists(EVENT, max_size=3),
     mostly(CONTROL_PLANE),
     mostly(TIMES),
     st.lists(REPLICAS, min_size=3, max_size=3),
 )
+
+
 def check(events: list[Any], plane: Any, delay: Any, each: list[dict[str, Any]]) -> None:
     web, cart, ver = each
     text = json.dumps({
@@ -85,4 +87,5 @@ def check(events: list[Any], plane: Any, delay: Any, each: list[dict[str, Any]])
 
 @pytest.mark.parametrize("examples", [FAST, pytest.param(LONG, marks=pytest.mark.long)])
 def test_a_hostile_value_is_refused_with_its_line_or_does_no_harm(examples: int) -> None:
-    settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])(check)()
+    chosen = settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    chosen(GIVEN(check))()  # a function takes settings once

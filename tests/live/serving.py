@@ -1,4 +1,4 @@
-"""A mesh of fakes that serves until it is ended, and says what there is of it: to be killed by tests."""
+"""A mesh of fakes that serves until tests kill it, and says what there is of it, and its services' places."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ if __name__ == "__main__":
     with LiveMesh(scenario, scenario.seed, Options(load=False, roles=ROLES)) as mesh:
         mesh.launch()
         mesh.start()
-        print(json.dumps(traces(mesh)), flush=True)
+        print(json.dumps([*traces(mesh), list(mesh.apps.values())]), flush=True)
         time.sleep(60.0)

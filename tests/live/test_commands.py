@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+import socket
 import sys
 import urllib.request
 from pathlib import Path
@@ -15,7 +17,7 @@ from meshsim.live import launch
 from meshsim.live.commands import no_proxy, variable
 from meshsim.live.launch import LiveMesh
 from meshsim.live.options import Options
-from meshsim.live.ports import free_ports, own_address
+from meshsim.live.ports import LOWEST, free_ports, own_address, own_range
 from meshsim.live.processes import TAIL_BYTES, Process
 from meshsim.scenario import loads
 from meshsim.scenario.model import Scenario
@@ -44,7 +46,7 @@ def mesh(chosen: Scenario) -> LiveMesh:
 
 
 def asked(running: LiveMesh) -> Any:
-    with urllib.request.urlopen(running.listeners[CLIENT_PROXY].urls["echo-1"], timeout=5.0) as response:
+    with urllib.request.urlopen(running.listeners[CLIENT_PROXY].urls["echo-1"], timeout=60) as response:
         return json.load(response)
 
 
@@ -122,9 +124,19 @@ def test_only_the_end_of_what_a_program_printed_is_read(tmp_path: Path) -> None:
     assert len(said) < 2 * TAIL_BYTES
 
 
-def test_ports_for_programs_are_free_and_different() -> None:
+def test_ports_for_programs_are_free_and_different(monkeypatch: pytest.MonkeyPatch) -> None:
     ports = free_ports("127.0.0.1", 500)
     assert len(set(ports)) == 500
+    first, last = own_range()
+    assert not [port for port in ports if first <= port <= last], "somebody may be given it meanwhile"
+    monkeypatch.setattr(secrets, "randbelow", lambda _: ports[0] - LOWEST)
+    with socket.create_server(("127.0.0.1", ports[0])):
+        assert ports[0] not in free_ports("127.0.0.1", 500)
+
+
+def test_programs_get_some_of_the_systems_ports_where_these_are_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshsim.live.ports.own_range", lambda: (1024, 65535))
+    assert len(set(free_ports("127.0.0.1", 50))) == 50
 
 
 def test_a_name_becomes_one_address_of_this_machine() -> None:

@@ -231,7 +231,7 @@ def served(blocks: Path) -> Iterator[str]:
         yield url
     finally:
         program.terminate()
-        program.wait(30)
+        program.wait(60.0)
 
 
 def lines(url: str, expression: str, since: float, until: float) -> list[list[float]]:

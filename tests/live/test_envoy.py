@@ -99,7 +99,7 @@ def validate(configuration: dict[str, Any], folder: Path) -> None:
     file = folder / "static.json"
     file.write_text(json.dumps(configuration))
     command = [str(binary()), "--mode", "validate", "-c", str(file), "-l", "error"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -110,7 +110,7 @@ def test_a_run_behind_envoys_has_its_calls_tries_pushes_and_outages() -> None:
         mesh.start()
         mesh.run(20.0)
         assert mesh.done
-        mesh.settle(5.0)
+        mesh.settle(60.0)
         edges = mesh.proxies.snapshot()["front/0"]["edges"]["front -> cart"]
         end, parts = mesh.now, mesh.stop()
     records = merge.merge(scenario, 7, "envoy", parts, merge.Ending(end, complete=True)).records
@@ -150,7 +150,7 @@ def test_tries_that_reach_no_replica_count() -> None:
         mesh.launch()
         mesh.start()
         mesh.run(20.0)
-        mesh.settle(5.0)
+        mesh.settle(60.0)
         counted = mesh.proxies.snapshot()["client/0"]["edges"]["client -> api"]
         end, parts = mesh.now, mesh.stop()
     records = merge.merge(scenario, 7, "envoy", parts, merge.Ending(end, complete=True)).records
@@ -203,7 +203,7 @@ def test_a_restart_loses_nothing_and_what_is_nacked_stays_out_of_force() -> None
         mesh.run(2.0)
         error = mesh.proxies.snapshot()["front/0"]["configuration"]["error"]
         mesh.run(20.0)
-        mesh.settle(5.0)
+        mesh.settle(60.0)
         end, parts = mesh.now, mesh.stop()
     records = merge.merge(scenario, 7, "envoy", parts, merge.Ending(end, complete=True)).records
     assert "update rejected: missing ): (" in error  # the regular expression
@@ -250,7 +250,7 @@ def test_certificates_expire_while_the_authority_is_down_and_plaintext_is_refuse
         mesh.launch()
         mesh.start()
         mesh.run(20.0)
-        mesh.settle(5.0)
+        mesh.settle(60.0)
         end, parts = mesh.now, mesh.stop()
         assert not mesh.troubles
     records = merge.merge(scenario, 7, "envoy", parts, merge.Ending(end, complete=True)).records

@@ -78,7 +78,7 @@ def test_each_call_of_a_gateway_behind_an_envoy_has_a_key_of_its_own(tmp_path: P
         mesh.launch()
         mesh.start()
         mesh.run(20.0)
-        mesh.settle(5.0)
+        mesh.settle(60.0)
         parts = mesh.stop()
     calls = merge.gather(parts, "proxy", "calls", merge.CALLS, "start")
     made = calls["route"] == scenario.edges().index(("gw", "api"))

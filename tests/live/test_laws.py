@@ -66,7 +66,7 @@ def test_exact_laws_are_obeyed(law: str, subject: str, tmp_path: Path) -> None:
     file = tmp_path / "laws.json"
     command = [sys.executable, str(LAWS), law, "--subject", subject, "--save", str(file)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert file.exists(), done.stderr
     ((_, found),) = json.loads(file.read_text()).items()
     against = {each["case"]: each["measured"] for each in found if not each["agrees"]}

@@ -14,7 +14,8 @@ from meshsim.live.control.orders import Orders
 from meshsim.live.control.pages import Pages
 from meshsim.live.scrape import merged_page
 from meshsim.live.servers import Listening
-from tests.live.proxy.ends import free_port
+from meshsim.live.wire import Limits
+from tests.live.processes import closed_port
 from tests.live.proxy.rig import live, proxied
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\ncalls 3\n"
@@ -57,8 +58,8 @@ async def test_what_does_not_answer_is_left_out_and_counted() -> None:
     async with contextlib.AsyncExitStack() as stack:
         answers = {**BAD, "ours/0": OK, "envoy/0": CHUNKED}
         targets = {name: await stack.enter_async_context(said(answer)) for name, answer in answers.items()}
-        targets["down"] = "127.0.0.1", await free_port()
-        found = values(await merged_page(targets, b"own 1\n", limit=0.5))
+        targets["down"] = "127.0.0.1", stack.enter_context(closed_port())
+        found = values(await merged_page(targets, b"own 1\n", limit=1.5))
         failed = {pod for (name, pod), value in found.items() if name == "meshsim_scrape_failed" and value}
         assert failed == {*BAD, "down"}
         assert {key: value for key, value in found.items() if not key[0].startswith("meshsim")} == {
@@ -115,18 +116,20 @@ async def ask(address: Address, page: str) -> tuple[asyncio.StreamReader, asynci
 
 @live
 async def test_many_who_ask_at_once_share_one_scrape() -> None:
-    asked = 0
+    asked, all_ask = 0, asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal asked
         asked += 1
-        await asyncio.sleep(0.2)
+        await all_ask.wait()
         writer.write(OK)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with Reports({"cart/0": server.sockets[0].getsockname()[:2]}) as address:
         lines = [await ask(address, "/stats/prometheus") for _ in range(20)]
+        await asyncio.sleep(0.2)
+        all_ask.set()
         for reader, writer in lines:
             assert b"200 OK" in await reader.readline()
             assert await reader.readuntil(b'calls{pod="cart/0",app="cart"} 3')
@@ -138,11 +141,12 @@ async def test_many_who_ask_at_once_share_one_scrape() -> None:
 @live
 async def test_who_keeps_connections_to_pages_loses_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "READERS", 3)
+    monkeypatch.setattr(servers, "PAGE_LIMITS", Limits(header_timeout=600.0))
     async with Reports({}) as address:
         kept = [await asyncio.open_connection(*address) for _ in range(5)]
         for reader, _ in kept[:2]:
             with contextlib.suppress(ConnectionError):
-                assert await asyncio.wait_for(reader.read(), 5.0) == b""
+                assert await asyncio.wait_for(reader.read(), 60.0) == b""
         reader, writer = await ask(address, "/ready")
         assert b"200 OK" in await reader.readline()
         for _, each in [*kept, (reader, writer)]:

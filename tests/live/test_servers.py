@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from meshsim.live.envoy.mesh import TickClock
+from meshsim.live.launcher import TickClock
 from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.wire import Handler
 from meshsim.scenario import loads

@@ -18,7 +18,7 @@ def test_the_tape_of_a_live_proxy_leads_to_the_same_decisions() -> None:
     said = subprocess.run(
         [sys.executable, str(program)],
         env={**os.environ, "MESHSIM_FORM": "plain", "PYTHONPATH": str(program.parents[2])},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
     decisions = re.match(r"(\d+) decisions, all the same", said.stdout)

@@ -23,7 +23,7 @@ def workers(parent: int) -> list[int]:
     return [process for process in children if b"LokyProcess" in _file(process, "cmdline")]
 
 
-def eventually(condition: Callable[[], object], within: float = 30.0) -> bool:
+def eventually(condition: Callable[[], object], within: float = 60.0) -> bool:
     """Waits for something to become true."""
     end = time.monotonic() + within
     while not (met := condition()) and time.monotonic() < end:

@@ -42,11 +42,12 @@ class Proxy(Subscriber):
         self.refuses = set(refuses)
         self.had: list[tuple[int, int, float]] = []
 
-    def deliver(self, subscription: Subscription, version: int, part: int, now: float) -> None:
+    def deliver(self, to: Subscription, version: int, content: str, part: int, now: float) -> None:
+        assert content == f"version {version}"
         self.had.append((version, part, round(now * 1000, 6)))
-        whole, clusters, routes = subscription.parts
+        whole, clusters, routes = to.parts
         acked = max(whole, routes) not in self.refuses
-        self.stage.plane.answered(subscription, max(whole, min(clusters, routes)), acked, now)
+        self.stage.plane.answered(to, max(whole, min(clusters, routes)), acked, now)
 
 
 class Stage:
@@ -58,12 +59,16 @@ class Stage:
         self.clock = HeapClock()
         self.published: list[int] = []
         delay = InTurn(*delays) if delays else Constant(0.0)
-        self.plane = ControlPlane(self.clock, self.published.append, delay, **options)
+        self.plane = ControlPlane(self.clock, self.publish, delay, **options)
         self.proxies = [Proxy(self, refuses) for _ in range(proxies + later)]
         self.subscriptions = [
             self.plane.subscribe(proxy, number, connected=number < proxies)
             for number, proxy in enumerate(self.proxies)
         ]
+
+    def publish(self, version: int) -> str:
+        self.published.append(version)
+        return f"version {version}"
 
     def at(self, milliseconds: float, act: Callable[[float], None]) -> None:
         self.clock.at(milliseconds / 1000, Alarm(act), 0)
@@ -92,7 +97,7 @@ def test_a_burst_of_changes_is_one_push_once_it_is_quiet() -> None:
     stage = Stage(5, debounce=(0.1, 10.0))
     stage.change(0, 60, 120)
     assert stage.run().rows() == [(0, 220, [225])]
-    assert stage.published == [1]
+    assert stage.published == [0, 1]
 
 
 def test_a_push_waits_no_longer_than_it_may_and_the_next_change_begins_anew() -> None:

@@ -11,7 +11,7 @@ import pytest
 from meshsim import engine, reference
 from meshsim.measure.records import Records
 from meshsim.measure.summary import summarise
-from meshsim.mesh.rollout import READY, STARTING, Body, Deployment, Pod
+from meshsim.mesh.rollout import READY, STARTING, Deployment, Pod
 from meshsim.random import PROXIES, PUSH, PUSH_ROUTES, PUSHES, derive
 from meshsim.scenario.model import Scenario
 
@@ -19,37 +19,41 @@ Simulate = Callable[..., Records]
 Part = dict[str, Any]
 
 
-class Hands(Body):
-    """Starts and ends replicas at once, and has them ready when the test says so, or `at_once`."""
+class Noted(Pod):
+    """A replica of which `did` takes note when it leaves."""
 
-    def __init__(self, at_once: bool = False) -> None:
-        self.at_once = at_once
-        self.next = 0
-        self.did: list[str] = []
+    did: list[str]
 
-    def start(self, deployment: Deployment, generation: int, now: float) -> Pod:
-        pod = Pod(self.next, generation)
-        self.next += 1
-        self.did.append(f"start {pod.number}")
-        if self.at_once:
-            deployment.ready(pod, now)
-        return pod
-
-    def leave(self, pod: Pod, was_ready: bool, now: float) -> None:
-        self.did.append(f"{'drain' if was_ready else 'drop'} {pod.number}")
+    def leave(self, was_ready: bool, now: float) -> None:
+        self.did.append(f"{'drain' if was_ready else 'drop'} {self.number}")
 
 
 class Stage:
-    """A deployment with some ready replicas, numbered from 0."""
+    """A deployment with some ready replicas, numbered from 0; more are ready when a test says so."""
 
     def __init__(self, ready: int) -> None:
-        self.body = Hands()
-        self.body.next = ready
-        self.deployment = Deployment(self.body, [Pod(number, state=READY) for number in range(ready)])
+        self.did: list[str] = []
+        self.at_once = False
+        self.next = 0
+        self.deployment = Deployment(self.start, [self.pod(0, READY) for _ in range(ready)])
+
+    def pod(self, generation: int, state: int) -> Pod:
+        pod = Noted(self.next, generation, state)
+        pod.did = self.did
+        self.next += 1
+        return pod
+
+    def start(self, generation: int, now: float) -> Pod:
+        pod = self.pod(generation, STARTING)
+        self.did.append(f"start {pod.number}")
+        if self.at_once:
+            self.deployment.ready(pod, now)
+        return pod
 
     def news(self) -> list[str]:
         """What was done since the last time."""
-        did, self.body.did = self.body.did, []
+        did = list(self.did)
+        self.did.clear()
         return did
 
     def scale(self, wanted: int) -> list[str]:
@@ -129,9 +133,34 @@ def test_scaling_in_a_restart() -> None:
     assert stage.scale(1) == ["drop 5", "drain 4", "drain 3", "drain 1"]
 
 
+def test_those_that_start_may_be_needed_though_a_restart_replaces_them() -> None:
+    """Wanted are 4, of which 2 start: as in Kubernetes, these 4 stay, as no more than 4 may be ready soon."""
+    stage = Stage(2)
+    assert stage.scale(4) == ["start 2", "start 3"]
+    assert stage.restart(1, 0) == ["start 4"]
+    assert stage.ready(3) == []
+    assert stage.ready(4) == ["drop 2", "start 5"]
+    assert stage.ready(5) == ["drain 0", "start 6"]
+
+
+def test_those_that_start_go_as_far_as_fewer_may_be_ready() -> None:
+    stage = Stage(2)
+    assert stage.scale(4) == ["start 2", "start 3"]
+    assert stage.restart(0, 1) == ["drop 2", "start 4"]
+    assert stage.ready(4) == ["drop 3", "start 5"]
+
+
+def test_who_is_not_ready_leaves_before_who_is() -> None:
+    stage = Stage(1)
+    assert stage.scale(3) == ["start 1", "start 2"]
+    assert stage.ready(2) == []
+    assert stage.scale(2) == ["drop 1"]
+    assert stage.scale(1) == ["drain 2"]
+
+
 def test_a_replica_that_is_ready_at_once_does_not_stop_the_work() -> None:
     stage = Stage(2)
-    stage.body.at_once = True
+    stage.at_once = True
     deployment = stage.deployment
     assert [pod.state for pod in deployment.pods] == [READY, READY]
     assert stage.restart(1, 0) == ["start 2", "drain 0", "start 3", "drain 1"]

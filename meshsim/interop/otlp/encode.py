@@ -28,7 +28,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
 from meshsim.scenario.model import CLIENT, Scenario
-from meshsim.scenario.topology import CLIENT_PROXY, Topology
+from meshsim.scenario.topology import CLIENT_PROXY, version_of
 from meshsim.version import VERSION
 
 Row = Mapping[str, Any]
@@ -47,7 +47,7 @@ class Encoder:
     """Writes the spans of one run.
 
     Args:
-        scenario: that ran, for pages and versions.
+        scenario: that ran, for pages.
         engine: that ran it.
         origin: when scenario time 0 was, ns since 1970.
         half: upper half of the ids of traces that have none (a simulation's), so that two runs of a scenario
@@ -55,8 +55,6 @@ class Encoder:
     """
 
     def __init__(self, scenario: Scenario, engine: str, origin: int, half: int = 0) -> None:
-        topology = Topology(scenario)
-        self._versions = {id_: version for _, version, id_ in topology.labels}
         self._pages = {
             (name, endpoint): service.address(endpoint)
             for name, service in scenario.services.items()
@@ -91,7 +89,7 @@ class Encoder:
         own: dict[str, Value] = {"service.name": service, **self._common}
         if instance or service == CLIENT:
             own["service.instance.id"] = instance or CLIENT_PROXY
-        if version := self._versions.get(instance):
+        if version := version_of(instance):
             own["service.version"] = version
         if replication:
             own["meshsim.replication"] = int(replication)
@@ -131,7 +129,8 @@ def attributes(row: Row, service: str, method: str, path: str, wrong: str) -> di
     if kind == "server":
         found |= {"url.path": path, "url.scheme": "http", "http.route": path}
     else:
-        found |= {"url.full": f"http://{service}{path}", "url.path": path, "upstream_cluster": service}
+        found |= {"server.port": 80, "url.full": f"http://{service}{path}", "url.path": path}
+        found["upstream_cluster"] = service
     if status > 0:
         found["http.response.status_code"] = status
     elif not flag:

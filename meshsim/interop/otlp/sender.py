@@ -2,7 +2,7 @@
 
 | the receiver | what becomes of a batch |
 |---|---|
-| takes it | sent; spans that it says it rejected are counted |
+| takes it: 200, or another 2xx | sent; spans that it says it rejected are counted |
 | answers 429, 502, 503 or 504 | sent again after its Retry-After, else with back-off |
 | answers anything else | dropped, with the answer as the reason |
 | does not answer in time, or with what is no HTTP; or there is none | sent again with back-off |
@@ -28,6 +28,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -37,6 +38,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from meshsim.errors import MeshsimError, printable, shown
 from meshsim.measure.traces import TraceExport
+from meshsim.version import VERSION
 
 BATCH = 512
 """Spans of one request, at most."""
@@ -60,6 +62,7 @@ ANSWER_BYTES = 1 << 16
 REASONS, REASON_CHARACTERS = 20, 200
 """Of what went wrong, kept: so many different reasons, each so long."""
 OTHER_REASONS = "other reasons"
+INTERRUPTED = "interrupted"
 
 
 def endpoint(url: str) -> SplitResult:
@@ -83,9 +86,9 @@ def endpoint(url: str) -> SplitResult:
 def own_headers(text: str) -> dict[str, str]:
     """The headers that ``OTEL_EXPORTER_OTLP_HEADERS`` asks for: ``key=value,key=value``."""
     pairs = (each.partition("=") for each in text.split(",") if "=" in each)
-    found = {key.strip(): unquote(value.strip()) for key, _, value in pairs}
+    found = {key.strip().lower(): unquote(value.strip()) for key, _, value in pairs}
     for name, value in found.items():
-        if not NAME.fullmatch(name) or name.lower() in FRAMING:
+        if not NAME.fullmatch(name) or name in FRAMING:
             raise MeshsimError(f"{HEADERS}: {shown(name)} can't be the name of a header here; leave it out")
         if not (value.isascii() and value.isprintable()):
             raise MeshsimError(
@@ -117,7 +120,8 @@ class Sender:
         self._gone = ""
         self.asked = own_headers(os.environ.get(HEADERS, ""))
         self._headers = {
-            "content-type": "application/x-protobuf", "content-encoding": "gzip", **self.asked,
+            "content-type": "application/x-protobuf", "content-encoding": "gzip",
+            "user-agent": f"meshsim/{VERSION}", **self.asked,
         }  # fmt: skip
         self._connection: http.client.HTTPConnection | None = None
         self._late = False  # the exchange was cut off
@@ -137,7 +141,7 @@ class Sender:
         tries = 0
         while True:
             status, wait, why = self._post(body, spans)
-            if status == 200 or not (status in AGAIN or status == 0):
+            if not (status in AGAIN or status == 0):
                 return
             self.retries += 1
             tries += 1
@@ -170,9 +174,9 @@ class Sender:
             limit.cancel()
         if not answer.isclosed() or answer.will_close:
             self.close()
-        if answer.status == 200:
+        if 200 <= answer.status < 300:  # the protocol has 200; receivers with a queue say 202
             self._taken(content, spans)
-            return 200, None, ""
+            return answer.status, None, ""
         why = f"the receiver answered {answer.status}"
         if answer.status not in AGAIN:
             self.drop(spans, why)
@@ -213,36 +217,41 @@ class Sender:
 
     def _taken(self, content: bytes, spans: int) -> None:
         """Counts a batch that was taken, whole or in part."""
-        rejected, why = 0, ""
+        rejected, why, times = 0, "", 0
         try:
             partial = ExportTraceServiceResponse.FromString(content).partial_success
-            rejected, why = min(max(partial.rejected_spans, 0), spans), partial.error_message
+            rejected = times = min(max(partial.rejected_spans, 0), spans)
+            if rejected:
+                why = f"the receiver rejected spans: {partial.error_message or 'no reason given'}"
+            elif partial.error_message:
+                why, times = f"the receiver warns: {partial.error_message}", 1
         except DecodeError:
-            self._note("the receiver's answer is no OTLP", 1)
+            why, times = "the receiver's answer is no OTLP", 1
         self.sent += spans - rejected
-        if rejected:
-            self.rejected += rejected
-            self._note(f"the receiver rejected spans: {why or 'no reason given'}", rejected)
-        elif why:
-            self._note(f"the receiver warns: {why}", 1)
+        self.rejected += rejected
+        self._note(why, times)
 
     def drop(self, spans: int, why: str) -> None:
         """Counts spans that nobody will send."""
-        if spans:
-            self.dropped += spans
-            self._note(why, spans)
+        self.dropped += spans
+        self._note(why, spans)
 
     def _note(self, why: str, times: int) -> None:
         """Keeps a reason, which may be a receiver's: few, short, and fit to be printed."""
-        words = printable(why)[:REASON_CHARACTERS]
-        self.problems[words if words in self.problems or len(self.problems) < REASONS else OTHER_REASONS] += (
-            times
-        )
+        if times:
+            words = printable(why)[:REASON_CHARACTERS]
+            known = words in self.problems or len(self.problems) < REASONS
+            self.problems[words if known else OTHER_REASONS] += times
+
+    @property
+    def counted(self) -> int:
+        """Spans of which is known what became of them."""
+        return self.sent + self.rejected + self.dropped
 
     def interrupt(self, spans: int) -> None:
-        """Ctrl-C: so many spans will not be sent."""
+        """Ctrl-C: no more than these spans were to be sent."""
         self.interrupted = True
-        self.drop(spans, "interrupted")
+        self.drop(spans - self.counted, INTERRUPTED)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -276,46 +285,47 @@ class Stream:
         self._sender = sender
         self._encode = encode
         self._queue: queue.SimpleQueue[tuple[Any, int] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._waiting = 0
-        self._overflow: Counter[str] = Counter()
+        self._offered = 0
+        self._lost: Counter[str] = Counter()  # before they came so far
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def offer(self, item: Any, spans: int) -> None:
         """Takes something with so many spans, unless too many wait."""
-        with self._lock:
-            if self._waiting + spans > QUEUE_SPANS:
-                self._overflow["the receiver is too slow, and the queue was full"] += spans
-                return
-            self._waiting += spans
+        if self._offered - self._sender.counted + spans > QUEUE_SPANS:
+            self.miss(spans, "the receiver is too slow, and the queue was full")
+            return
+        self._offered += spans
         self._queue.put((item, spans))
 
     def miss(self, spans: int, why: str) -> None:
         """Counts spans that were lost before they came here."""
-        with self._lock:
-            self._overflow[why] += spans
+        self._lost[why] += spans
 
     def close(self, limit: float | None = None) -> None:
-        """Sends what waits, for so long (s, `CLOSING`) or until Ctrl-C; counts what is left as dropped."""
-        sender = self._sender
+        """Sends what waits, for so long (s, `CLOSING`) or until Ctrl-C."""
         limit = CLOSING if limit is None else limit
-        sender.deadline = time.monotonic() + limit
+        self._sender.deadline = time.monotonic() + limit
         self._queue.put(None)
-        pressed = False
         try:
             self._thread.join(limit)
         except KeyboardInterrupt:
-            pressed = True
-        sender.stop.set()
+            self._sender.interrupted = True
+        self._sender.stop.set()
         self._thread.join(0.5)
-        for why, spans in self._overflow.items():
-            sender.drop(spans, why)
-        with self._lock:
-            if pressed:
-                sender.interrupt(self._waiting)
-            else:
-                sender.drop(self._waiting, "the run was over before the receiver took them")
+
+    def report(self, began: float) -> TraceExport:
+        """What became of all by now, as `Sender.report`; what was not sent counts as dropped.
+
+        NOTE: a batch may be on its way still: it is one or the other, whenever that is asked.
+        """
+        found = self._sender.report(began)
+        left = self._offered - (found.sent + found.rejected + found.dropped)
+        why = INTERRUPTED if found.interrupted else "the run was over before the receiver took them"
+        lost = self._lost + Counter({why: left})
+        return replace(
+            found, dropped=found.dropped + lost.total(), problems=dict(Counter(found.problems) + lost)
+        )
 
     def _run(self) -> None:
         sender = self._sender
@@ -327,13 +337,6 @@ class Stream:
                         break
                     sender.send(message, count)
                     left -= count
-                    self._sent(count)
             except Exception as error:  # whatever it is: the next ones are sent
                 sender.drop(left, f"an error of meshsim's own, please report it: {error!r}")
-                self._sent(left)
         sender.close()
-
-    def _sent(self, spans: int) -> None:
-        """So many wait no longer."""
-        with self._lock:
-            self._waiting -= spans

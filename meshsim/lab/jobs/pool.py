@@ -232,7 +232,7 @@ def _suspected(lost: Sequence[Task], deaths: Counter[int], refused: Refused | No
 
 def _begun(flying: Iterable[Future[Any]]) -> None:
     """Waits until none is on its way to a worker: loky's thread stumbles over it if told to end just then."""
-    deadline = time.monotonic() + 10 * GLANCE
+    deadline = time.monotonic() + 100 * GLANCE
     while not all(future.running() or future.done() for future in flying) and time.monotonic() < deadline:
         time.sleep(GLANCE / 100)
 

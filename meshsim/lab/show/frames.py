@@ -11,7 +11,7 @@ from meshsim.measure.summary import Summary
 if TYPE_CHECKING:
     import pandas as pd
 
-INSIDE = ("versions", "replicas", "flags", "endpoints")
+INSIDE = ("versions", "replicas", "flags", "statuses", "endpoints")
 
 
 def services(summary: Summary) -> pd.DataFrame:

@@ -202,9 +202,12 @@ def endpoints(summary: Summary) -> Sheet:
 
 
 def failures(summary: Summary) -> Sheet:
-    """Why requests failed, and what flags the calls between services got."""
+    """Why requests failed; what flags the calls between services got, and why others of them failed."""
     between = {name: edge for name, edge in summary.edges.items() if not name.startswith(f"{CLIENT} -> ")}
-    found = {"requests": summary.failures, **{name: edge.flags for name, edge in between.items()}}
+    found = {
+        "requests": summary.failures,
+        **{name: edge.flags | (edge.statuses or {}) for name, edge in between.items()},
+    }
     rows: Rows = [
         (name, key, count(times), explain(key))
         for name, counts in found.items()

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from meshsim.live import Message
 from meshsim.live.control.lines import Lines, Listener
-from meshsim.live.control.messages import WORD_MOST, Following, Hello, MessageError, Update
+from meshsim.live.control.messages import WORD_MOST, Hello, MessageError, Update
+from meshsim.live.referral import Referral
 from meshsim.live.troubles import trouble
 from meshsim.random import Key, derive, u01
 
@@ -48,7 +49,7 @@ class Follower(Listener):
         first: is set when it has a configuration.
     """
 
-    def __init__(self, following: Following, proxy: str, version: int, apply: Apply, key: Key) -> None:
+    def __init__(self, following: Referral, proxy: str, version: int, apply: Apply, key: Key) -> None:
         self.following = following
         self.proxy = proxy
         self.version = version

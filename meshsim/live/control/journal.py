@@ -2,8 +2,10 @@
 
 A fact is written before anybody hears of it. A line that is cut off, as the process died while it wrote, is
 one that nobody has heard of; it is dropped. Each line begins with the CRC-32 of the rest: one that is damaged
-is left out, which is a trouble of the run. So is a full disk: what it does not take now is written later, and
-lost if the process dies before. The file holds keys, so it is its owner's alone, in a folder that is, too.
+is left out, which is a trouble of the run. So is a full disk. What nobody else knows is then refused
+(`insist`): used tokens, roots, what is set from outside. The rest is written later; whoever takes over before
+that has it from the scenario and from proxies. The file holds keys, so it is its owner's alone, in a folder
+that is, too.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from meshsim.errors import MeshsimError
 from meshsim.live import Message
 from meshsim.live.troubles import trouble
 
@@ -29,14 +32,30 @@ class Journal:
         self._owed = b""
 
     def add(self, fact: Message) -> None:
-        """Writes down one more."""
-        text = json.dumps(fact, allow_nan=False).encode()
-        self._owed += _mark(text) + text + b"\n"
+        """Writes down one more, as soon as there is room."""
+        self._owed += _line(fact)
+        self._write()
+
+    def insist(self, fact: Message) -> None:
+        """Writes down one more at once; else a MeshsimError, and it is as if it had never been said."""
+        line = _line(fact)
+        self._owed += line
+        if why := self._write():
+            unwritten = min(len(line), len(self._owed))
+            self._owed = self._owed[: len(self._owed) - unwritten]
+            if written := len(line) - unwritten:
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise MeshsimError(f"the control plane can't write it down: {why}; free some space")
+
+    def _write(self) -> str:
+        """Writes what is owed; why not all of it, if so."""
         try:
             while self._owed:
                 self._owed = self._owed[os.write(self._file, self._owed) :]
         except OSError as error:
             trouble(f"the control plane's journal can't be written: {error.strerror}; free some space")
+            return error.strerror or str(error)
+        return ""
 
     def found(self, name: str) -> list[Any]:
         """The facts of a kind, in order."""
@@ -59,6 +78,11 @@ def read(path: Path) -> tuple[int, list[Message]]:
         else:
             trouble("a line of the control plane's journal is damaged, and what it said is lost")
     return len(whole), facts
+
+
+def _line(fact: Message) -> bytes:
+    text = json.dumps(fact, allow_nan=False).encode()
+    return _mark(text) + text + b"\n"
 
 
 def _mark(text: bytes) -> bytes:

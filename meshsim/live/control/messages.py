@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshsim.live import Address, Message
-from meshsim.live.referral import Referral
 
 NUMBER_MOST = 1 << 31
 WORD_MOST = 400
@@ -113,11 +112,6 @@ def _endpoints(service: str, some: Any) -> list[Endpoint]:
     if min(len({each.number for each in found}), len({each.name for each in found})) < len(found):
         raise MessageError(f"an endpoint of {service[:WORD_MOST]} is there twice")
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Following(Referral):
-    """Where the control plane is; the root is empty where it is reached without TLS."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,10 @@ def page(report: Message) -> str:
     )
     endpoints = _table(
         ("service", "endpoints"),
-        [(escape(service), escape(", ".join(some))) for service, some in report["endpoints"].items()],
+        [
+            (escape(service), escape(", ".join(_with_pod(each, report["pods"]) for each in some)))
+            for service, some in report["endpoints"].items()
+        ],
     )
     pushes = _table(
         ("version", "begun, s", "proxies", "arrived", "refused", "last had it after, ms"),
@@ -145,6 +148,10 @@ def page(report: Message) -> str:
         " <code>meshsim live scale SERVICE N</code>. As JSON: <a href=/status>/status</a>;"
         " metrics: <a href=/stats/prometheus>/stats/prometheus</a></p></html>\n"
     )
+
+
+def _with_pod(replica: str, pods: Mapping[str, int]) -> str:
+    return f"{replica} (process {pods[replica]})" if replica in pods else replica
 
 
 def _nack(nack: Message) -> str:

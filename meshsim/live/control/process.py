@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import socket
 import time
 from collections import Counter
@@ -16,17 +15,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from meshsim.live import Message
+from meshsim.live import Address, Message
 from meshsim.live.control import journal
 from meshsim.live.control.ledger import Ledger
-from meshsim.live.control.messages import Following
+from meshsim.live.control.messages import Endpoint
 from meshsim.live.folders import NOTE
-from meshsim.live.identity.enrolment import Enrolment
-from meshsim.live.processes import Member, Rows
+from meshsim.live.processes import Member, Process, Rows
+from meshsim.live.referral import Referral
 from meshsim.live.secret import hashed, new_token
 from meshsim.live.servers import bound
 from meshsim.scenario.dump import flow
-from meshsim.scenario.topology import CLIENT_PROXY, Proxy, Topology
+from meshsim.scenario.topology import CLIENT_PROXY, Proxy, Replica, Topology
 
 LOOPBACK = "127.0.0.1"
 PORTS = ("following", "pages", "authority")
@@ -39,6 +38,8 @@ NOTE: it may have been killed from outside, so waits stay short beside the time 
 """
 SILENCE = 5.0
 """A process that has said nothing for so long does not answer, s; it says something twice a second."""
+LOOK_MOST = 0.1
+"""So much of the time between two looks counts as silence, s: whoever does other things hears nothing."""
 JOURNAL = "control-plane.journal"
 
 Fork = Callable[[Message], Member]
@@ -67,20 +68,20 @@ class ControlProcess:
         self.troubles: Counter[str] = Counter()
         self.silent = False
         self.orders: list[str] = []
-        self.enrolments: dict[str, Enrolment] = {}
+        self.enrolments: dict[str, Referral] = {}
         self._fork = fork
         self._inclusive = inclusive
         self._told = False
         self._mtls = topology.scenario.mesh.mtls is not None
         self._bound = {name: bound(socket.AF_INET, (LOOPBACK, 0)) for name in PORTS}
-        self._secret = secrets.token_urlsafe(32)
+        self._secret = new_token()
         self._tokens: dict[str, str] = {}  # of streams, by proxy
         self._enrolled: dict[str, tuple[str, tuple[int, str]]] = {}  # first token, and whose
         self._proxies: dict[str, Message] = {}
         self._serves = False
         self._wait = WAIT_FIRST
         self._again: float | None = None
-        self._heard = 0.0
+        self._silence = self._looked = 0.0
         for proxy in topology.proxies:
             if not any(replica.added for replica in proxy.replicas):
                 self.admit(proxy)
@@ -92,9 +93,9 @@ class ControlProcess:
         return {name: each.getsockname()[1] for name, each in self._bound.items()}
 
     @property
-    def pid(self) -> int:
-        """Of its process; 0 between two of them."""
-        return 0 if self.member is None else self.member.pid
+    def pid(self) -> int | None:
+        """Of its process; None between two of them: kill(2) takes 0 for all of one's own group."""
+        return None if self.member is None else self.member.pid
 
     @property
     def url(self) -> str:
@@ -122,14 +123,14 @@ class ControlProcess:
         self._proxies.pop(name, None)
         return {"gone": [name]}
 
-    def following(self, name: str) -> Following:
+    def following(self, name: str) -> Referral:
         """How a proxy finds it."""
-        return Following((LOOPBACK, self.ports()["following"]), self.root, self._tokens[name])
+        return Referral((LOOPBACK, self.ports()["following"]), self.root, self._tokens[name])
 
     def _enrol(self, name: str) -> None:
         if self.root:
             address = LOOPBACK, self.ports()["authority"]
-            self.enrolments[name] = Enrolment(address, self.root, self._enrolled[name][0])
+            self.enrolments[name] = Referral(address, self.root, self._enrolled[name][0])
 
     # ---- its process --------------------------------------------------------------------------------
 
@@ -181,10 +182,20 @@ class ControlProcess:
         if self.member is not None and self._told:
             self.member.send(message)
 
+    def has_rows(self, process: Process) -> bool:
+        """Whether a process hears that the mesh stops; one that has only begun to take over is let go."""
+        if process is not self.member or self._told:
+            return True
+        self.member.hang_up()
+        return False
+
     def died(self) -> None:
         """Its process has ended: another follows, at once if it has served."""
         self.deaths += 1
         self.silent = False
+        if self.member is not None and (self.member.code or 0) > 0:  # by itself, not killed
+            *_, last = self.member.tail().splitlines() or [""]
+            self.troubles[f"it has ended: {last.strip()}"] += 1
         self.member = None
         self._told = False
         self._wait = WAIT_FIRST if self._serves else min(2 * self._wait, WAIT_MOST)
@@ -192,15 +203,17 @@ class ControlProcess:
 
     def heard(self) -> None:
         """It has said something."""
-        self._heard = time.monotonic()
+        self._silence = 0.0
         self.silent = False
 
     def look(self) -> str:
         """Starts the next process when it is time; what there is to tell, if anything."""
-        if self.due:
+        if self._again is not None and time.monotonic() >= self._again:
             self.start()
             return "the control plane has ended, and another takes its place"
-        answers = self.member is None or not self._serves or time.monotonic() < self._heard + SILENCE
+        before, self._looked = self._looked, time.monotonic()
+        self._silence += min(self._looked - before, LOOK_MOST)
+        answers = self.member is None or not self._serves or self._silence < SILENCE
         if answers or self.silent:
             return ""
         self.silent = True
@@ -213,11 +226,6 @@ class ControlProcess:
         if self.silent:
             return "the control plane does not answer"
         return f"the control plane has ended, and was replaced: {self.deaths} times" if self.deaths else ""
-
-    @property
-    def due(self) -> bool:
-        """Whether it is time for the next process."""
-        return self._again is not None and time.monotonic() >= self._again
 
     # ---- for others ---------------------------------------------------------------------------------
 
@@ -265,9 +273,6 @@ def orders(facts: Iterable[Message]) -> list[str]:
     return found
 
 
-def places(found: Iterable[tuple[Any, tuple[str, int]]]) -> list[Message]:
+def places(found: Iterable[tuple[Replica, Address]]) -> list[Message]:
     """Where replicas are, as the control plane is told."""
-    return [
-        {"number": each.number, "name": each.name, "version": each.version, "host": host, "port": port}
-        for each, (host, port) in found
-    ]
+    return [Endpoint(each.number, each.name, each.version, where).message() for each, where in found]

@@ -14,10 +14,12 @@ from typing import final
 from meshsim.live import Message
 from meshsim.live.clock import LiveClock
 from meshsim.live.control.lines import Lines, Listener
-from meshsim.live.control.messages import Hello, MessageError, Update, number, word
+from meshsim.live.control.memory import Memory
+from meshsim.live.control.messages import Hello, MessageError, number, word
 from meshsim.live.secret import hashed
 from meshsim.live.troubles import trouble
 from meshsim.mesh.control_plane import ControlPlane, Subscriber, Subscription
+from meshsim.scenario.push import Configuration
 
 SAID_BYTES = 64 << 10
 """Of what a proxy says, at most."""
@@ -28,18 +30,13 @@ FORGOTTEN = 10_000
 
 NOT_MADE = "it has a version that was not made"
 
-Make = Callable[["Follower", int, int, str], Update]
-"""Makes the update of a version, and a part, for a proxy; the last is its nonce."""
-Keep = Callable[[Message], None]
-"""Writes down a fact, as `meshsim.live.control.ledger` reads it."""
-
 
 @final
 class Follower(Subscriber):
     """A proxy that follows the control plane, whether or not there is a stream at this moment.
 
     Attributes:
-        name, number: the proxy's.
+        name: the proxy's; it calls these `services`.
         stream: None where there is none.
         acked: the newest version that it has taken.
         knows: the newest whose endpoints it has; a proxy that refuses policies takes those.
@@ -49,19 +46,19 @@ class Follower(Subscriber):
 
     subscription: Subscription
 
-    def __init__(self, streams: Streams, name: str, number: int) -> None:
+    def __init__(self, streams: Streams, name: str, services: frozenset[str]) -> None:
         self.streams = streams
         self.name = name
-        self.number = number
+        self.services = services
         self.stream: Lines | None = None
         self.acked = self.knows = -1
         self.nack: tuple[int, str] | None = None
         self.missed = False
         self.sent: dict[str, int] = {}
 
-    def deliver(self, subscription: Subscription, version: int, part: int, now: float) -> None:
+    def deliver(self, to: Subscription, version: int, content: Configuration, part: int, now: float) -> None:
         nonce = secrets.token_hex(8)
-        update = self.streams.make(self, version, part, nonce)
+        update = self.streams.memory.update(version, content, part, nonce, self.services)
         if self.stream is None or not self.stream.send(update.message()):
             self.missed = True
             return
@@ -84,13 +81,9 @@ class Follower(Subscriber):
         else:
             self.nack = version, word(message, "error")
         answered = newest if good else max(newest, version)
-        self.streams.keep({"answered": self.name, "has": answered, "good": good, "at": now})
+        self.streams.memory.journal.add({"answered": self.name, "has": answered, "good": good, "at": now})
         self.streams.plane.answered(self.subscription, answered, good, now)
         self.streams.noted()
-
-    def in_force(self, version: int) -> bool:
-        """Whether it has taken a version, or a newer one."""
-        return self.acked >= version
 
     def refuses(self, version: int) -> bool:
         """Whether it has refused a version, or a newer one."""
@@ -117,11 +110,10 @@ class Streams(Listener):
         behind: is called with the version of a proxy that is ahead of the control plane.
     """
 
-    def __init__(self, clock: LiveClock, plane: ControlPlane, make: Make, keep: Keep) -> None:
+    def __init__(self, clock: LiveClock, plane: ControlPlane, memory: Memory) -> None:
         self.clock = clock
         self.plane = plane
-        self.make = make
-        self.keep = keep
+        self.memory = memory
         self.followers: dict[str, Follower] = {}
         self.refused: Counter[str] = Counter()
         self.noted: Callable[[], None] = lambda: None
@@ -134,10 +126,10 @@ class Streams(Listener):
         """What a new connection becomes."""
         return Lines(self, SAID_BYTES, greeted=True)
 
-    def add(self, name: str, number: int, digest: str) -> Follower:
-        """Takes note of a proxy and the hash of its token."""
+    def add(self, name: str, services: frozenset[str], digest: str) -> Follower:
+        """Takes note of a proxy, the services that it calls, and the hash of its token."""
         self._tokens[digest] = name
-        follower = self.followers[name] = Follower(self, name, number)
+        follower = self.followers[name] = Follower(self, name, services)
         return follower
 
     def remove(self, name: str) -> None:
@@ -146,7 +138,7 @@ class Streams(Listener):
         if follower is None:
             return
         self._tokens = {digest: each for digest, each in self._tokens.items() if each != name}
-        self.keep({"gone": name})
+        self.memory.journal.add({"gone": name})
         self.plane.disconnect(follower.subscription)
         if follower.stream is not None:
             follower.stream.close()
@@ -191,7 +183,7 @@ class Streams(Listener):
         self._known[stream] = follower
         now = self.clock.now()
         if not follower.subscription.connected:
-            self.keep({"follows": [follower.name]})
+            self.memory.journal.add({"follows": [follower.name]})
             self.plane.connect(follower.subscription, None, now)
         elif hello.version < (self.plane.version if follower.missed else 0):
             self.plane.repeat(follower.subscription, now)

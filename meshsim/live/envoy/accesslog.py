@@ -207,7 +207,8 @@ class Log(Generic[Row]):
                 row = self._row(json.loads(line), self._hosts, wall_start)
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
                 place = f"{self._file}:{self._lines}"
-                raise MeshsimError(f"{place}: no line of Envoy's access log ({error!r})") from None
+                words = f"{place}: no line of Envoy's access log ({error!r}); was the disk full?"
+                raise MeshsimError(words) from None
             if row is not None:
                 rows.append(row)
         return rows

@@ -19,13 +19,13 @@ from meshsim.errors import MeshsimError
 from meshsim.live.clock import LiveClock
 from meshsim.live.control.client import Follower
 from meshsim.live.control.lines import Lines
-from meshsim.live.control.messages import Following, Update
+from meshsim.live.control.messages import Update
 from meshsim.live.envoy.process import replace_text
 from meshsim.live.envoy.tls import documents
 from meshsim.live.identity.answers import AnswerError
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.proxy import ProxyIdentity
 from meshsim.live.loops import new_loop
+from meshsim.live.referral import Referral
 from meshsim.live.tls.context import Credentials, Tls
 from meshsim.live.troubles import watch
 from meshsim.mesh.proxy import proxy_key
@@ -93,7 +93,7 @@ class Agents:
         self.followers: dict[str, EnvoyFollower] = {}
         self.inbox: deque[tuple[EnvoyFollower, Lines, Update]] = deque()
         self._folder = folder
-        self._joining: list[asyncio.Task[None]] = []
+        self._joining: dict[str, asyncio.Task[None]] = {}
         self._numbers: dict[str, int] = {}
         self._thread = threading.Thread(target=self._live, name="agents", daemon=True)
 
@@ -103,7 +103,7 @@ class Agents:
         self._clock = LiveClock(self._loop, ideal=False)
         self._thread.start()
 
-    def enrol(self, proxies: Iterable[Proxy], enrolments: Mapping[str, Enrolment]) -> None:
+    def enrol(self, proxies: Iterable[Proxy], enrolments: Mapping[str, Referral]) -> None:
         """Gets first certificates for all; returns when they are there. A MeshsimError if one is not."""
         work = asyncio.run_coroutine_threadsafe(self._enrol(list(proxies), enrolments), self._loop)
         try:
@@ -115,12 +115,12 @@ class Agents:
         except OSError as error:
             raise MeshsimError(f"no place for an Envoy's certificate: {error.strerror}") from None
 
-    async def _enrol(self, proxies: list[Proxy], enrolments: Mapping[str, Enrolment]) -> None:
+    async def _enrol(self, proxies: list[Proxy], enrolments: Mapping[str, Referral]) -> None:
         for proxy in proxies:
             self._identify(proxy, enrolments[proxy.name])
         await asyncio.gather(*(each.enrol() for each in self.identities.values()))
 
-    def _identify(self, proxy: Proxy, enrolment: Enrolment) -> ProxyIdentity:
+    def _identify(self, proxy: Proxy, enrolment: Referral) -> ProxyIdentity:
         files = SecretFiles(self._folder / file_name(proxy.name))
         files.folder.mkdir(parents=True, exist_ok=True)
         (name,) = proxy.callers
@@ -128,7 +128,7 @@ class Agents:
         found = self.identities[proxy.name] = ProxyIdentity(self._clock, files, name, enrolment)
         return found
 
-    def join(self, proxy: Proxy, enrolment: Enrolment) -> None:
+    def join(self, proxy: Proxy, enrolment: Referral) -> None:
         """A proxy comes while the mesh runs: it is in `restarted` when it has its first certificate."""
 
         async def join() -> None:
@@ -136,9 +136,12 @@ class Agents:
             await identity.join(self.scenario, proxy_key(self.seed, proxy.number))
             self.restarted.append(proxy.name)
 
-        self._call(lambda: self._joining.append(self._loop.create_task(join())))
+        def begin() -> None:
+            self._joining[proxy.name] = self._loop.create_task(join())
 
-    def follow(self, proxy: Proxy, following: Following, version: int) -> None:
+        self._call(begin)
+
+    def follow(self, proxy: Proxy, following: Referral, version: int) -> None:
         """A proxy that has this version, or none: -1, follows the control plane from now on."""
         key = derive(proxy_key(self.seed, proxy.number), PUSHES)
         follower = EnvoyFollower(following, proxy.name, version, _applied_elsewhere, key)
@@ -157,8 +160,13 @@ class Agents:
         follower = self.followers.pop(id_, None)
         if follower is not None:
             self._call(follower.close)
+        self._call(partial(self._leave, id_))
+
+    def _leave(self, id_: str) -> None:
+        if id_ in self._joining:
+            self._joining.pop(id_).cancel()
         if id_ in self.identities:
-            self._call(self.identities[id_].close)
+            self.identities[id_].close()
 
     def start(self, base: float) -> None:
         """Scenario time 0 is at `base` of the monotonic clock, s."""
@@ -192,7 +200,7 @@ class Agents:
             identity.close()
         for follower in self.followers.values():
             follower.close()
-        for task in self._joining:
+        for task in self._joining.values():
             task.cancel()
         self._clock.close()
         self._loop.call_soon(self._loop.stop)

@@ -22,7 +22,7 @@ from meshsim.scenario.topology import Proxy
 
 PATIENCE = 10.0
 """How long an Envoy may take to accept an update, s."""
-
+UNWRITABLE = "its files can't be written: {}"
 WAITING = 8
 """So many updates wait for an Envoy, which takes a tenth of a second for each; of more, the newest count."""
 
@@ -81,6 +81,8 @@ class ConfiguredEnvoy(Receiver):
                 self._end(f"Envoy has not taken it after {PATIENCE:g} s")
         except RefusedError as error:
             self._end(str(error))
+        except OSError as error:
+            self._end(UNWRITABLE.format(error.strerror))
 
     def _begin(self, update: Update) -> None:
         """Writes what an update brings, if Envoy can do that."""
@@ -101,7 +103,7 @@ class ConfiguredEnvoy(Receiver):
         try:
             self._newest, _ = self.take(configuration, update.version, update.part, self._parts, 0.0)
         except OSError as error:
-            self._end(f"its files can't be written: {error.strerror}")
+            self._end(UNWRITABLE.format(error.strerror))
             return
         except Exception as error:  # whatever it is: the mesh goes on
             trouble(f"{OWN_ERROR}: a configuration could not be applied: {error!r}")

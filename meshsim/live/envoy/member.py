@@ -20,13 +20,17 @@ class EnvoyMember(Member):
     """Speaks for an Envoy as a member does: what it `says` comes to the launcher's events.
 
     It has no rows and no stats: its mesh's Envoys hand over theirs together.
+
+    Attributes:
+        certified: whether it has the certificate that it needs to start, if any.
     """
 
     reports = False
 
-    def __init__(self, id_: str, folder: Path, says: Says, tell: Tell) -> None:
+    def __init__(self, id_: str, folder: Path, says: Says, tell: Tell, *, certified: bool) -> None:
         super().__init__(f"the Envoy of {id_}", folder / "stderr.log")
         self.id = id_
+        self.certified = certified
         self._says = says
         self._tell = tell
         self._ended = False

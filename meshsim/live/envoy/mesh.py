@@ -6,13 +6,12 @@ scenario time, so what happens to it at a time (updates, replicas that are down)
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +19,28 @@ from numpy.typing import NDArray
 
 from meshsim.errors import MeshsimError
 from meshsim.live import Address, Message
-from meshsim.live.control.messages import Following
 from meshsim.live.envoy.accesslog import CallRow, Log
 from meshsim.live.envoy.agents import Agents
 from meshsim.live.envoy.configured import ConfiguredEnvoy
 from meshsim.live.envoy.connections import ConnectionCounts, Reading, without_rejected
 from meshsim.live.envoy.member import EnvoyMember, Says
-from meshsim.live.envoy.process import Envoy
+from meshsim.live.envoy.process import Envoy, binary
 from meshsim.live.envoy.proxy import INBOUND
 from meshsim.live.envoy.refusals import refuse
 from meshsim.live.envoy.resources import CLUSTER_OF
 from meshsim.live.envoy.rows import rows
-from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, pending
+from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, cluster, pending
 from meshsim.live.envoy.watches import check
-from meshsim.live.identity.enrolment import Enrolment
+from meshsim.live.launcher import TickClock
 from meshsim.live.merge import hedged
 from meshsim.live.options import Options
 from meshsim.live.processes import Member
 from meshsim.live.proxies import Heard, Listeners, Ports, Proxies
 from meshsim.live.proxy.route import Passed
+from meshsim.live.referral import Referral
 from meshsim.live.servers import schedule_outages
 from meshsim.live.stats import edge_report
 from meshsim.live.troubles import troubles
-from meshsim.mesh.clock import Clock, Event
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.names import file_name
 from meshsim.scenario.topology import Proxy, Topology
@@ -61,23 +59,6 @@ GAUGES = {
 
 HOLDS = f"^http\\.{INBOUND}\\.downstream_rq_active$"
 """A pattern for the statistic of requests that an Envoy has under way for its replica."""
-
-
-class TickClock(Clock):
-    """Scenario time in the launcher's ticks."""
-
-    def __init__(self) -> None:
-        self._due: list[tuple[float, int, Event, int]] = []
-        self._numbers = itertools.count()
-
-    def at(self, time: float, event: Event, step: int) -> None:
-        heappush(self._due, (time, next(self._numbers), event, step))
-
-    def advance(self, now: float) -> None:
-        """Fires what is due."""
-        while self._due and self._due[0][0] <= now:
-            time, _, event, step = heappop(self._due)
-            event.fire(step, time)
 
 
 class ReplicaPod:
@@ -132,6 +113,9 @@ class Envoys(Proxies):
     ) -> None:  # fmt: skip
         super().__init__()
         refuse(scenario)
+        binary()
+        if options.receiver is not None:
+            cluster(options.receiver)
         self.options = options
         self.scenario = scenario
         start = Topology(scenario)
@@ -145,7 +129,7 @@ class Envoys(Proxies):
         self._earlier = Counter(troubles)  # of other runs in this process
         self._identified = [proxy for proxy in self._present if proxy.identified]
         self._agents = Agents(scenario, seed, folder)
-        self._following: Callable[[str], Following] | None = None
+        self._following: Callable[[str], Referral] | None = None
         self._pods: dict[str, ReplicaPod] = {}
         self._configured: dict[str, ConfiguredEnvoy] = {}
         self._joining: dict[str, EnvoyMember] = {}
@@ -188,7 +172,7 @@ class Envoys(Proxies):
         for envoy in self._envoys.values():
             envoy.start()
 
-    def enrol(self, enrolments: Mapping[str, Enrolment]) -> None:
+    def enrol(self, enrolments: Mapping[str, Referral]) -> None:
         self.enrolments = enrolments
         if self._identified:  # no listener opens without a certificate
             self._agents.enrol(self._identified, enrolments)
@@ -207,7 +191,7 @@ class Envoys(Proxies):
         for id_ in self._configured:
             self._envoys[id_].settle()
 
-    def follow(self, following: Callable[[str], Following]) -> None:
+    def follow(self, following: Callable[[str], Referral]) -> None:
         self._following = following
 
     def start(self, base: float) -> None:
@@ -223,33 +207,33 @@ class Envoys(Proxies):
         envoy = self._envoys[id_] = self._envoy(proxy)
         self._connections[id_] = ConnectionCounts(envoy, self._topology(), self._now)
         self._passed[id_] = {service: Passed() for service in envoy.proxy.upstreams}
-        member = self._joining[id_] = EnvoyMember(id_, envoy.folder, self._says, self._told)
-        try:
-            check([envoy.proxy.watched])
-        except MeshsimError as error:
-            member.fail(str(error))
-            return member
-        if proxy.identified:
-            self._agents.join(proxy, self.enrolments[id_])
-        else:
-            envoy.start()
+        member = EnvoyMember(id_, envoy.folder, self._says, self._told, certified=not proxy.identified)
+        self._joining[id_] = member
+        with self._joins(id_):
+            envoy.folder.mkdir(parents=True, exist_ok=True)
+            if proxy.identified:
+                self._agents.join(proxy, self.enrolments[id_])
         return member
 
     def _join(self, id_: str, member: EnvoyMember) -> None:
         """Goes on with an Envoy that was added."""
         envoy, configured = self._envoys[id_], self._configured.get(id_)
-        if configured is not None:
+        if not envoy.started:
+            if member.certified:
+                check([envoy.proxy.watched])
+                envoy.start()
+        elif configured is not None:
             if configured.joined:
                 del self._joining[id_]
                 self._schedule_outages(self._topology().proxy(id_))
                 member.says({"ready": True})
-        elif envoy.started and id_ not in self._logs and envoy.settled():
+        elif id_ not in self._logs and envoy.settled():
             self._logs[id_] = envoy.call_log()
             member.says({"listening": asdict(envoy.listen())})
 
     def _told(self, id_: str, message: Message) -> None:
         """The Envoy of a new replica is told where its application and the control plane are, or to end."""
-        following = Following.of(message.get("following"))
+        following = Referral.of(message.get("following"))
         if following is not None:
             envoy, proxy = self._envoys[id_], self._topology().proxy(id_)
             host, port = message["app"]
@@ -287,21 +271,30 @@ class Envoys(Proxies):
         while self._agents.restarted:
             id_ = self._agents.restarted.popleft()
             if id_ in self._joining:
-                self._envoys[id_].start()
+                self._joining[id_].certified = True
             elif id_ in self._pods:
                 self._pods[id_].certified()
         while self._agents.inbox:
             follower, stream, update = self._agents.inbox.popleft()
             if follower.proxy in self._configured:
                 self._configured[follower.proxy].receive(follower, stream, update)
-        for configured in self._configured.values():
-            configured.tick()
+        for id_, configured in list(self._configured.items()):
+            with self._joins(id_):
+                configured.tick()
         for id_, member in list(self._joining.items()):
-            try:
+            with self._joins(id_):
                 self._join(id_, member)
-            except MeshsimError as error:  # whoever wanted it is told
-                member.fail(str(error))
         self._clock.advance(now)
+
+    @contextlib.contextmanager
+    def _joins(self, id_: str) -> Iterator[None]:
+        """Of an Envoy that was added and can't start, whoever wanted it is told."""
+        try:
+            yield
+        except (MeshsimError, OSError) as error:
+            if id_ not in self._joining:
+                raise
+            self._joining[id_].fail(str(error))
 
     def snapshot(self) -> dict[str, Message]:
         there = (pair for pair in self._envoys.items() if pair[0] in self._configured)
@@ -315,11 +308,12 @@ class Envoys(Proxies):
                 hedges = (call.caller, call.service, call.endpoint) in self._hedged
                 passed[call.service].answered(call.status, call.end - call.start, call.attempts, hedges)
         edges = {f"{envoy.proxy.caller} -> {service}": each.counts() for service, each in passed.items()}
-        for service, counts in zip(passed, edges.values(), strict=True):
-            for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
-                for own, its in GAUGES.items():
-                    if name.endswith(f".{its}"):
-                        setattr(counts, own, getattr(counts, own) + value)
+        with contextlib.suppress(OSError):  # it has ended, or is stuck: whoever settles or stops it says so
+            for service, counts in zip(passed, edges.values(), strict=True):
+                for name, value in envoy.stats(CLUSTER_OF.format(service)).items():
+                    for own, its in GAUGES.items():
+                        if name.endswith(f".{its}"):
+                            setattr(counts, own, getattr(counts, own) + value)
         follower = self._agents.followers.get(id_)
         report = edge_report(edges)
         return report if follower is None else {**report, "configuration": follower.report()}
@@ -338,6 +332,8 @@ class Envoys(Proxies):
             counts.read(time.monotonic() - base)
         without_rejected(self._connections.values())
         self.close()
+        if not self.options.keep:
+            return {}
         return {id_: self._recorded(id_, envoy, wall_start) for id_, envoy in self._envoys.items()}
 
     def _export(self) -> None:

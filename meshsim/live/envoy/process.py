@@ -336,9 +336,10 @@ class Envoy:
         """Writes the files whose contents have changed, each by moving a new one over it."""
         for name, resources in wanted.items():
             if self._written.get(name) != resources:
-                self._versions[name] = self._versions.get(name, 0) + 1
-                document = {"version_info": str(self._versions[name]), "resources": resources}
+                version = self._versions.get(name, 0) + 1
+                document = {"version_info": str(version), "resources": resources}
                 replace_text(self.folder / name, json.dumps(document, indent=1))
+                self._versions[name] = version
                 self._written[name] = resources
                 self._refused.discard(name)
                 self._settled = False

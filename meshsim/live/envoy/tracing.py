@@ -20,6 +20,7 @@ from meshsim.live.envoy.numbers import Json, duration, share
 from meshsim.live.envoy.policy import TYPE
 from meshsim.live.envoy.proxy import Proxy
 from meshsim.live.options import TraceReceiver
+from meshsim.scenario.topology import version_of
 
 CLUSTER = "(traces)"
 """The receiver as an upstream; no service can have this name."""
@@ -100,6 +101,7 @@ def config(proxy: Proxy, receiver: TraceReceiver, *, tries: bool) -> Json:
             "service.namespace": proxy.scenario.name,
             "service.instance.id": proxy.id,
             "meshsim.engine": "envoy",
+            **({"service.version": version} if (version := version_of(proxy.id)) else {}),
         },
     }
     headers = [{"header": {"key": key, "value": value}} for key, value in receiver.headers.items()]

@@ -14,7 +14,9 @@ from collections.abc import Iterable
 
 from meshsim.errors import MeshsimError
 
-REMEDY = "raise fs.inotify.max_user_instances with sysctl, end what else has some, or run fewer replicas"
+REMEDY = (
+    "as root, sysctl -w fs.inotify.max_user_instances=8192; or end what else has some, or run fewer replicas"
+)
 
 
 def available(most: int) -> int:

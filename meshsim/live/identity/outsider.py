@@ -7,13 +7,13 @@ import asyncio
 from meshsim.errors import MeshsimError
 from meshsim.live.identity.answers import AnswerError, read_answer
 from meshsim.live.identity.client import AuthorityClient
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.signing import key_pem, new_key, pem, request
 from meshsim.live.loops import new_loop
+from meshsim.live.referral import Referral
 from meshsim.live.secret import hashed, new_token
 
 
-def identity_files(enrolment: Enrolment, name: str) -> tuple[bytes, bytes, bytes]:
+def identity_files(enrolment: Referral, name: str) -> tuple[bytes, bytes, bytes]:
     """What is trusted, a certificate for `name`, and its key, each as PEM; a MeshsimError if there is none.
 
     The certificate is as those of time 0, and is not renewed.

@@ -20,8 +20,8 @@ from OpenSSL import SSL
 from meshsim.live.clock import LiveClock
 from meshsim.live.identity.answers import PROVISIONAL, Answer, AnswerError, fields_of, read_answer, read_roots
 from meshsim.live.identity.client import AuthorityClient
-from meshsim.live.identity.enrolment import Enrolment
 from meshsim.live.identity.signing import new_key, pem, request
+from meshsim.live.referral import Referral
 from meshsim.live.secret import hashed, new_token
 from meshsim.live.tls.context import Credentials, Tls
 from meshsim.live.troubles import trouble
@@ -30,6 +30,7 @@ from meshsim.mesh.clock import Event
 from meshsim.mesh.recorder import Recorder
 from meshsim.mesh.station import Station
 from meshsim.random import CERTIFICATES, PUSH, Key, derive
+from meshsim.scenario.events import root_generations
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.parts import renewal
 
@@ -62,7 +63,7 @@ class ProxyIdentity(Issuer):
     answer: Answer | None
     agent: Agent | None
 
-    def __init__(self, clock: LiveClock, tls: Tls, name: str, enrolment: Enrolment) -> None:
+    def __init__(self, clock: LiveClock, tls: Tls, name: str, enrolment: Referral) -> None:
         self.clock = clock
         self.tls = tls
         self.name = name
@@ -70,6 +71,7 @@ class ProxyIdentity(Issuer):
         self.events: list[tuple[float, int]] = []
         self.answer = None
         self.agent = None
+        self._closed = False
         self._wish = _Wish(name, enrolment.token)
         self._key = self._wish.key
         self._one_at_a_time = asyncio.Lock()
@@ -159,10 +161,8 @@ class ProxyIdentity(Issuer):
 
     def _hear_of_roots(self, scenario: Scenario, key: Key) -> None:
         """The control plane says when there are other roots."""
-        rotations = (number for number, event in enumerate(scenario.events) if event.rotate_root)
         delay = scenario.mesh.push_delay.build()
-        by_time = sorted(rotations, key=lambda number: scenario.events[number].at)
-        for generation, number in enumerate(by_time, 1):
+        for number, generation in root_generations(scenario.events).items():
             event, own = scenario.events[number], derive(key, number)
             learns = event.at + delay.draw(own, PUSH)
             self.clock.at(learns, Lesson(self, generation, drops=False), 0)
@@ -191,7 +191,8 @@ class ProxyIdentity(Issuer):
 
     def learn(self, generation: int, *, drops: bool) -> None:
         """A root is pushed to it, or that those before it are not trusted any more."""
-        self._spawn(self._learn(lambda roots: (min if drops else max)(roots) >= generation))
+        if not self._closed:
+            self._spawn(self._learn(lambda roots: (min if drops else max)(roots) >= generation))
 
     def ask(self, agent: Agent, number: int, now: float) -> None:
         self._stop_asking()
@@ -229,7 +230,10 @@ class ProxyIdentity(Issuer):
         task.add_done_callback(self._learning.discard)
 
     def close(self) -> None:
-        """Asks for nothing any more."""
+        """Asks for nothing any more, whatever was to come."""
+        self._closed = True
+        if self.agent is not None:
+            self.agent.stop()
         self._stop_asking()
         for task in self._learning:
             task.cancel()

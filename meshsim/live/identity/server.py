@@ -4,7 +4,7 @@
         200             JSON: `certificate`, when it is `signed` (scenario time, s), and as below
         401             an unknown token, or a used one
         400, 413        a CSR that is not to be signed, or no JSON; too large
-        503             the scenario has the authority down
+        503             the scenario has the authority down, or it can't write down that the token is used
     GET /roots
         200             JSON: number of the `oldest` root that is trusted, `roots` (PEM) from that on
 
@@ -21,7 +21,7 @@ from typing import Any, final
 
 from meshsim.live.clock import LiveClock
 from meshsim.live.identity.answers import PROVISIONAL
-from meshsim.live.identity.signer import Bundle, Request, Signer
+from meshsim.live.identity.signer import UNWRITTEN, Bundle, Request, Signer
 from meshsim.live.identity.signing import RequestError, pem
 from meshsim.live.troubles import trouble
 from meshsim.live.wire import NOBODY, Handler, Limits, RequestHead, ServerConnection, ServerStream
@@ -37,7 +37,7 @@ LIMITS = Limits(
 )  # fmt: skip
 NUMBER_MOST = 1 << 31
 """Of certificates that one proxy may ask for."""
-STATUS = {"unknown_token": 401, "used_token": 401, "too_large": 413}
+STATUS = {"unknown_token": 401, "used_token": 401, "too_large": 413, UNWRITTEN: 503}
 JSON = [(b"content-type", b"application/json")]
 DOWN = "down"
 
@@ -59,7 +59,6 @@ class SigningServer(Handler):
     """
 
     held: dict[Asking, None]
-    connections: set[ServerConnection]
 
     def __init__(self, clock: LiveClock, signer: Signer, station: Station, seed: int) -> None:
         self.clock = clock
@@ -70,9 +69,6 @@ class SigningServer(Handler):
         self.signed = 0
         self.refusals: Counter[str] = Counter()
         self.held = {}
-        self.connections = set()
-
-    # Connections
 
     def begin(
         self, connection: ServerConnection, head: RequestHead, body: bytes, whole: bool
@@ -93,12 +89,6 @@ class SigningServer(Handler):
 
     def refused(self, connection: ServerConnection, status: int, why: str) -> None:
         self.count("malformed", why)
-
-    def opened(self, connection: ServerConnection) -> None:
-        self.connections.add(connection)
-
-    def closed(self, connection: ServerConnection) -> None:
-        self.connections.discard(connection)
 
     # Requests
 

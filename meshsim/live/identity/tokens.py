@@ -18,6 +18,7 @@ The authority keeps hashes alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from meshsim.live.identity.signing import RequestError
@@ -63,10 +64,11 @@ class Tokens:
             raise RequestError("used_token" if digest in self._spent else "unknown_token")
         return use.holder
 
-    def use(self, digest: str, key: bytes, following: str) -> bool:
+    def use(self, digest: str, key: bytes, following: str, note: Callable[[], None] = lambda: None) -> None:
         """A token, known by its hash, is used by the holder of a public key (DER).
 
-        That will use `following` (a hash) next. Returns whether it is used for the first time.
+        That will use `following` (a hash) next. The first time `note` is called before it counts: what that
+        raises is raised, and the token is as it was.
 
         Raises:
             RequestError: it has been used otherwise, or can't be followed by that.
@@ -75,12 +77,11 @@ class Tokens:
         if use.bound is None:
             if not _HASH.fullmatch(following) or following in self._known or following in self._spent:
                 raise RequestError("malformed", "the hash of the next token")
+            note()
             use.bound = key, following
             self._known[following] = _Use(use.holder, digest)
             if use.before:  # whoever has the next one has had its answer
                 del self._known[use.before]
                 self._spent.add(use.before)
-            return True
-        if use.bound != (key, following):
+        elif use.bound != (key, following):
             raise RequestError("used_token")
-        return False

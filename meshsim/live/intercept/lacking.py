@@ -32,6 +32,11 @@ def refuse_interception(scenario: Scenario, proxy: str) -> None:
             "--intercept: without sidecars there is nobody to take a program's calls; write mesh.dataplane:"
             " sidecar, or add --set mesh.dataplane=sidecar"
         )
+    if not any(map(scenario.has_sidecar, scenario.services)):
+        raise MeshsimError(
+            "--intercept: no service has a sidecar, so none would be in a pod; leave it out, or write"
+            " sidecar: true"
+        )
     if sys.platform != "linux":
         raise MeshsimError("--intercept needs the namespaces of Linux; leave it out, or run it there")
 

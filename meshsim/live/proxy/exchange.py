@@ -20,7 +20,7 @@ from meshsim.live.context import ATTEMPT_COUNT, Context
 from meshsim.live.pool import Pool
 from meshsim.live.proxy.access import AccessLog
 from meshsim.live.proxy.ledger import Ledger
-from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN
+from meshsim.live.proxy.local_replies import CUT_OFF, LOCAL_REPLIES, PLAIN, local_reply
 from meshsim.live.proxy.route import ListenerRoute
 from meshsim.live.transport import Delivery, SocketTransport
 from meshsim.live.wire.client import ClientConnection
@@ -307,7 +307,8 @@ class Exchange(Owner):
             flags >>= 5
         if flags & 31 == UF:
             self.unreached(call)
-        body, self.details = LOCAL_REPLIES.get(flags & 31, (b"", "direct_response"))
+        within = not 0.0 < call.due <= now
+        body, self.details = local_reply(flags & 31, self.failure, call.launched > 1, within)
         headers = [*PLAIN, (b"x-envoy-overloaded", b"true")] if flags & 31 == UO else PLAIN
         self.sent = len(body)
         self.connection.answer(self.status, headers, body)

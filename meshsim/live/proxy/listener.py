@@ -10,6 +10,8 @@ from meshsim.live.context import (
     FAMILY,
     REQUEST_ID,
     TRACEPARENT,
+    TRACESTATE,
+    Trace,
     attempt_key,
     key_hex,
     parse_context,
@@ -44,12 +46,20 @@ OWN = frozenset([ATTEMPT_COUNT, TRACEPARENT, b"x-forwarded-client-cert"])
 """Headers that a proxy writes anew, beside those of meshsim's family, or that claim what it knows better."""
 
 
-def cleaned(headers: Headers, context: bytes, count: bytes) -> Headers:
-    """Headers without those that a proxy writes anew, but for these two; ``b""`` where one is not kept."""
+def cleaned(headers: Headers, context: bytes, counted: bool, trace: Trace | None) -> Headers:
+    """Headers without those that a proxy writes anew, but for the context's (``b""``: none is kept).
+
+    The attempt's count is kept if it is `counted`, as an outsider's is not; ``tracestate`` if it is of the
+    `trace` that is continued.
+    """
+    count = ATTEMPT_COUNT if counted else b""
+    state = TRACESTATE if trace is None else b""
     return [
         each
         for each in headers
-        if each[0] == context or each[0] == count or not (each[0] in OWN or each[0].startswith(FAMILY))
+        if each[0] == context
+        or each[0] == count
+        or not (each[0] in OWN or each[0] == state or each[0].startswith(FAMILY))
     ]
 
 
@@ -126,7 +136,7 @@ class Listener(Handler):
                 contexts += 1
                 value_sent = value_sent or value
             elif name == TRACEPARENT:
-                traced = value
+                traced = b"-" if traced else value  # two are none
             elif name == REQUEST_ID:
                 identity = value
             elif name.startswith(FAMILY):
@@ -164,9 +174,7 @@ class Listener(Handler):
             return exchange  # all is there, and nothing that may not be
         shown = pairing is None  # a program gets to see no context
         head.headers = cleaned(
-            head.headers,
-            self.context_name if known and shown else b"",
-            ATTEMPT_COUNT if self.inbound and known else b"",  # an outsider's is none
+            head.headers, self.context_name if known and shown else b"", self.inbound and known, trace
         )
         if shown and not known:
             head.headers.append((self.context_name, value_sent))

@@ -19,10 +19,9 @@ from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
 from meshsim.live.control.journal import Journal
 from meshsim.live.control.memory import Memory
-from meshsim.live.control.messages import Update
 from meshsim.live.control.orders import Order, Orders, changed
 from meshsim.live.control.pages import Pages
-from meshsim.live.control.server import Follower, Streams
+from meshsim.live.control.server import Streams
 from meshsim.live.servers import Listening
 from meshsim.live.troubles import trouble
 from meshsim.live.wire import Handler
@@ -50,7 +49,8 @@ class ControlPlane(Role):
     """The control plane of a mesh.
 
     The launcher tells it (`Spec.control`, and as the mesh runs) which `proxies` there are, with number and
-    hash of the token of each; where replicas are: `places`; who the `endpoints` of each service are.
+    hash of the token of each; where replicas are: `places`; who the `endpoints` of each service are; and of
+    each replica with a pod, a process in it: `pods`.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -64,15 +64,15 @@ class ControlPlane(Role):
         self.plane = control_plane(self.topology, self.clock, self.memory)
         self.memory.resume(self.plane)
         self.takes_over: bool = told["again"]  # from the process before this one
-        self.streams = Streams(self.clock, self.plane, self._make, self.journal.add)
-        self.calls: dict[str, frozenset[str]] = {}
+        self.streams = Streams(self.clock, self.plane, self.memory)
         self.admins: dict[str, Address] = {}
+        self.pods: dict[str, int] = {}
         self.authority: CertificateAuthority | None = None
         if scenario.mesh.mtls is not None:
             from meshsim.live.identity.authority import CertificateAuthority  # noqa: PLC0415 - an extra
 
             self.authority = CertificateAuthority(
-                scenario.mesh.mtls, self.clock, self.journal, told["tokens"], spec.seed, told["inclusive"]
+                scenario, self.clock, self.journal, told["tokens"], spec.seed, told["inclusive"]
             )
         self.target = self.plane.version  # the version that brings all changes until now
         self.orders = Orders(told["secret"], self._do, self.streams.followers.values)
@@ -168,23 +168,21 @@ class ControlPlane(Role):
         """What the launcher says of proxies and replicas."""
         self._told = message.get("change", self._told)
         self.memory.learn(message)
+        self.pods = message.get("pods", self.pods)
         self.admins.update({name: (host, port) for name, (host, port) in message.get("admins", {}).items()})
         if self.authority is not None:
             self.authority.admit(message.get("tokens", {}))
         for name, told in message.get("proxies", {}).items():
-            follower = self.streams.add(name, told["number"], told["token"])
+            calls = frozenset(service for caller, service in self.topology.edges if caller == told["caller"])
+            follower = self.streams.add(name, calls, told["token"])
             key = proxy_key(self.spec.seed, told["number"])
             follower.subscription = self.plane.subscribe(follower, key, connected=False)
             before = self.memory.ledger.following.get(name)
             if before is not None:
                 new = follower.subscription
                 new.connected, new.joined, new.version = before.connected, before.joined, before.version
-            self.calls[name] = frozenset(
-                service for caller, service in self.topology.edges if caller == told["caller"]
-            )
         for name in message.get("gone", ()):
             self.streams.remove(name)
-            self.calls.pop(name, None)
             self.admins.pop(name, None)
 
     def _noted(self) -> None:
@@ -207,9 +205,6 @@ class ControlPlane(Role):
         self.memory.catch_up(self.plane, version, now)
         self.take_over(now)
         self.orders.postpone(self.target)
-
-    def _make(self, follower: Follower, version: int, part: int, nonce: str) -> Update:
-        return self.memory.update(version, part, nonce, self.calls[follower.name])
 
     # ---- orders -------------------------------------------------------------------------------------
 
@@ -255,6 +250,8 @@ class ControlPlane(Role):
             order.refuse(400, message["error"])
             return
         order.more = {"replicas": message["replicas"]}
+        if pods := {name: self.pods[name] for name in message["replicas"] if name in self.pods}:
+            order.more["pods"] = pods
         order.version = self.target
         order.look()
 
@@ -278,6 +275,7 @@ class ControlPlane(Role):
                 for each in self.streams.followers.values()
             ],
             "endpoints": self.memory.endpoints_now(),
+            "pods": self.pods,
             "pushes": [
                 {
                     "version": push.version,

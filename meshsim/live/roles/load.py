@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from meshsim.live.child import Addresses, Role, Spec
 from meshsim.live.clock import LiveClock
 from meshsim.live.pages import PageTransport, page_proxy, page_routes
+from meshsim.live.spans import SpanFeed
 from meshsim.mesh.clock import Event
 from meshsim.mesh.load import Client, Source
 from meshsim.mesh.rows import RowRecorder
+from meshsim.mesh.spans import CALL_SPAN
 from meshsim.scenario.model import CLIENT
 from meshsim.scenario.parts import sources
 from meshsim.scenario.topology import Topology
@@ -51,7 +53,8 @@ class LoadGenerator(Role):
         self.client = Client(self.clock, self.recorder, scenario.duration, scenario.tracing.sampling)
         self.client.watch = Settled(self.done)
         self.sources: list[Source] = []
-        proxy = page_proxy(self.clock, self.transport, 0, spec.seed, self.recorder)
+        self.feed = SpanFeed(kept=False, wanted=spec.spans, kind=CALL_SPAN)
+        proxy = page_proxy(self.clock, self.transport, self.feed.tracer, 0, spec.seed, self.recorder)
         for number, load in enumerate(scenario.load):
             routes = page_routes(proxy, topology, (CLIENT, load.to))
             self.sources.extend(sources(self.client, routes, spec.seed, number, load))

@@ -84,6 +84,7 @@ class Proxy(Role):
         self.recorder: Recorder = Recorder() if self.ledger is None else self.ledger.recorder
         self.feed = SpanFeed(kept=spec.keep, wanted=spec.spans)
         self.tracer = self.feed.tracer
+        self.unseen = SpanFeed(kept=False, wanted=False)  # of calls of its replica: that has a server span
         self.log = None if spec.access_log is None else AccessLog(spec.access_log, loop)
         sampling = scenario.tracing.sampling if spec.keep or spec.spans else 0.0
         self.shared = ExchangeContext(
@@ -180,7 +181,7 @@ class Proxy(Role):
         self.inner = ProxyTransport(self.clock, self.addresses)
         if self.pod is not None:
             self.inner.dial = self.pod.connect
-        inward = page_proxy(self.clock, self.inner, self.own.number, self.spec.seed)
+        inward = page_proxy(self.clock, self.inner, self.unseen.tracer, self.own.number, self.spec.seed)
         app = replace(place, name=APP, version="")
         upstream = ConfiguredUpstream(inward, 0, place.service, [app], model.Policy())
         route = ConfiguredRoute(upstream, model.Policy())
@@ -311,6 +312,7 @@ class Proxy(Role):
 
     def stats(self) -> dict[str, Any]:
         """What has passed on each edge since the start, and what is under way."""
+        self.unseen.hold()
         routes = self.routes.values()
         report = edge_report({f"{each.caller} -> {each.service}": self._counts(each) for each in routes})
         if self.inward is not None:

@@ -27,12 +27,13 @@ from meshsim.live.context import (
     parse_trace,
     stream_key,
 )
-from meshsim.live.pages import PageTransport, page_proxy, page_routes, pages
+from meshsim.live.pages import PageTransport, carried, page_proxy, page_routes, pages
 from meshsim.live.servers import Listening, schedule_outages
 from meshsim.live.spans import SpanFeed
 from meshsim.live.troubles import trouble
 from meshsim.live.visits import Visits
 from meshsim.live.wire import Handler, RequestHead, ServerConnection, ServerStream
+from meshsim.live.wire.heads import Headers
 from meshsim.measure.grid import Grid
 from meshsim.mesh.attempt import FIRST, RETRY
 from meshsim.mesh.gauge import Gauge
@@ -55,18 +56,19 @@ UNPAIRED = (
 class Stay(Visit, ServerStream):
     """A request at this replica. Its body is of no interest, and it has time; its proxy has not.
 
-    `sender` is the span of which it was sent here.
+    `sender` is the span of which it was sent here; `carried` are headers that its calls pass on.
     """
 
     def __init__(
         self, service: Service, connection: ServerConnection, endpoint: int, request: Request,
-        context: Context, key: random.Key, number: int, sender: random.Key,
+        context: Context, key: random.Key, number: int, sender: random.Key, passed_on: Headers,
     ) -> None:  # fmt: skip
         kind = RETRY if number else FIRST
         extra = context.extra or number > 0
         super().__init__(service.replica, endpoint, request, key, -1, number, kind, extra)
         self.service = service
         self.sender = sender
+        self.carried = passed_on
         self.connection: ServerConnection | None = connection
 
     # ---- what its connection reports --------------------------------------------------------------------
@@ -118,7 +120,8 @@ class Service(Role, Handler):
         grid = Grid.of(scenario)
         self.gauges = [Gauge(grid.origin, grid.width, grid.most) for _ in range(2)]
         self.transport = PageTransport(self.clock, self.topology, spec.context)
-        proxy = page_proxy(self.clock, self.transport, own.number, spec.seed)
+        self.unseen = SpanFeed(kept=False, wanted=False)  # of its calls, which its proxy has
+        proxy = page_proxy(self.clock, self.transport, self.unseen.tracer, own.number, spec.seed)
         for _, edge in self.topology.edges_of(own):
             routes = page_routes(proxy, self.topology, edge).values()
             proxy.routes.update({route.number: route for route in routes})
@@ -158,7 +161,8 @@ class Service(Role, Handler):
         request.half = self.transport.half if trace is None else trace.half
         endpoint = self.endpoints.get((head.method, head.page), 0)
         sender = key if trace is None else trace.parent
-        stay = Stay(self, connection, endpoint, request, context, key, number, sender)
+        passed_on = carried(head, root)
+        stay = Stay(self, connection, endpoint, request, context, key, number, sender, passed_on)
         if whole:
             stay.arrive(now)
         elif head.expects:
@@ -211,6 +215,7 @@ class Service(Role, Handler):
 
     def stats(self) -> dict[str, Any]:
         """What is under way."""
+        self.unseen.hold()
         active = self.replica.busy_gauge.value + self.replica.queue_gauge.value
         return {"active": active, "held": active}
 

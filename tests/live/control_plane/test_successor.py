@@ -108,7 +108,7 @@ async def order(port, page, body):
     data = json.dumps(body).encode()
     head = f"POST {page} HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer secret\r\nconnection: close\r\n"
     writer.write(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
-    answer = await asyncio.wait_for(reader.read(), 5.0)
+    answer = await asyncio.wait_for(reader.read(), 60.0)
     writer.close()
     first, _, content = answer.partition(b"\r\n\r\n")
     return int(first.split()[1]), json.loads(content)
@@ -124,7 +124,7 @@ async def test_what_was_set_while_the_first_push_still_waited_is_not_lost(tmp_pa
     journal.close()
     async with process(tmp_path, True, more, since=1.0) as second:
         await settle(lambda: second.plane.version == 1, "it pushes what is wanted")
-        assert second.role.memory.versions[1].scenario.policy("front", "cart").timeout == pytest.approx(0.3)
+        assert second.plane.content.scenario.policy("front", "cart").timeout == pytest.approx(0.3)
 
 
 @live
@@ -139,7 +139,7 @@ async def test_endpoints_that_changed_meanwhile_are_pushed_and_said_to_be_in_for
             assert update["version"] == 1
             writer.write(json.dumps({"ack": update["nonce"], "version": 1}).encode() + b"\n")
         await settle(lambda: {"in_force": 4} in second.told, "all know")
-        assert second.role.memory.versions[1].endpoints["cart"] == (1, 2, 3)
+        assert second.plane.content.endpoints["cart"] == [1, 2, 3]
 
 
 @live
@@ -148,7 +148,7 @@ async def test_one_that_has_no_configuration_yet_gets_one_of_a_process_that_has_
         await settle(lambda: second.plane.version == 1, "it pushes")
     async with process(tmp_path, False) as other:  # as if nothing had ever been pushed
         reader, _ = await other.follow("front/0", -1)
-        assert json.loads(await asyncio.wait_for(reader.readline(), 5.0))["version"] == other.plane.version
+        assert json.loads(await asyncio.wait_for(reader.readline(), 60.0))["version"] == other.plane.version
 
 
 @live
@@ -158,7 +158,7 @@ async def test_nothing_is_pushed_while_the_scenario_has_it_down(tmp_path):
         await asyncio.sleep(0.1)
         assert second.plane.downs == 1
         assert second.plane.version == 0
-        await settle(lambda: second.plane.version == 1, "it pushes when that is over", 5.0)
+        await settle(lambda: second.plane.version == 1, "it pushes when that is over")
 
 
 @live
@@ -219,7 +219,7 @@ async def test_what_was_sent_on_a_stream_that_a_newer_one_replaces_is_sent_again
         first.plane.push(0.0)
         assert follower.sent
         reader, _ = await first.follow("front/0", 0)  # nobody has noticed the end of the old one
-        assert json.loads(await asyncio.wait_for(reader.readline(), 5.0))["version"] == 1
+        assert json.loads(await asyncio.wait_for(reader.readline(), 60.0))["version"] == 1
 
 
 @live
@@ -235,7 +235,7 @@ async def test_who_refuses_policies_knows_of_endpoints(tmp_path):
         await settle(lambda: {"in_force": 1} in first.told, "who leaves may go")
         found = first.role.streams.followers["front/0"]
         assert found.refuses(1)
-        assert not found.in_force(1)
+        assert found.acked < 1
 
 
 def test_a_replica_that_is_admitted_while_a_process_starts_can_get_its_certificate(tmp_path):

@@ -114,7 +114,7 @@ def test_what_lies_where_notes_of_meshes_are_is_read_with_suspicion(monkeypatch,
     found = []
     reading = threading.Thread(target=lambda: found.extend(folders.notes()), daemon=True)
     reading.start()
-    reading.join(5.0)
+    reading.join(60.0)
     assert found == [SAID]
 
 

@@ -244,7 +244,7 @@ def node(folder: Path, recorder: Recorder) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60.0)
         for line in log.read_bytes().splitlines():
             said = json.loads(line)
             body = base64.b64decode(said["body"])

@@ -23,10 +23,12 @@ class Authority:
     def __init__(self, loop, ttl=60.0, signing=0.0, limits=LIMITS):
         self.clock = LiveClock(loop, ideal=False)
         self.clock.begin(time.monotonic() - 1.0)
-        self.signer = Signer(ttl, time.time())
+        self.signer = Signer(ttl, time.time(), rotations=1)
         self.signer.wall = time.time() - 1.0
         station = WorkerStation(self.clock, Constant(signing), 1) if signing else Station()
         self.server = SigningServer(self.clock, self.signer, station, 1)
+        self.connections = set()
+        self.server.opened, self.server.closed = self.connections.add, self.connections.discard
         self.tls = AuthorityTls(time.time())
         self.entrance = Entrance(self.tls, lambda: STRICT, limits)
         self.listening = Listening(self.server, entrance=self.entrance)
@@ -38,7 +40,7 @@ class Authority:
 
     def close(self):
         self.listening.close()
-        for connection in list(self.server.connections):
+        for connection in list(self.connections):
             connection.abort()
         self.clock.close()
 

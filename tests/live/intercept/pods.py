@@ -54,7 +54,7 @@ def inside(mesh: LiveMesh, replica: str, *command: str) -> str:
     """What a program in a replica's pod prints; it has hardly an environment."""
     process = mesh.pods.inside(mesh.keeper.processes)[replica]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60.0, env={"PATH": os.environ["PATH"]},
+        command, capture_output=True, text=True, timeout=300, env={"PATH": os.environ["PATH"]},
         preexec_fn=lambda: join(process), check=False,
     )  # fmt: skip
     return done.stdout + done.stderr

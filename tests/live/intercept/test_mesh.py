@@ -23,7 +23,7 @@ from meshsim.live.stats import by_edge
 from meshsim.scenario import load, loads
 from meshsim.scenario.topology import CLIENT_PROXY
 from tests.live.intercept.pods import inside, lacking, namespace
-from tests.live.processes import gone, traces, until
+from tests.live.processes import gone, signal_control_plane, traces, until
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -44,7 +44,7 @@ PLAIN, SECURE = SHOP.replace(", MTLS", ""), SHOP.replace("MTLS", "mtls: {mode: s
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10.0) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         body: bytes = response.read()
     return body.decode()
 
@@ -147,11 +147,15 @@ def test_replicas_that_are_ordered_come_and_go_with_their_namespaces_and_no_requ
 
     def order(mesh: LiveMesh) -> None:
         url = mesh.control.url
-        steer.scale_live("cart", 3, mesh=url)
+        said = steer.scale_live("cart", 3, mesh=url).pods
         steer.set_live({"policies.prices.timeout": "900ms"}, mesh=url)
         inside = mesh.pods.inside(mesh.keeper.processes)
         found.update({each: namespace(inside[each], "net") for each in ("cart/0", "cart/1", "cart/2")})
-        os.kill(mesh.control.pid, signal.SIGKILL)
+        assert said == {each: inside[each] for each in ("cart/0", "cart/1", "cart/2")}
+        status = json.loads(get(f"{url}/status"))
+        assert status["pods"] == inside
+        assert f"cart/2 (process {inside['cart/2']})" in get(f"{url}/")
+        signal_control_plane(mesh)
         steer.scale_live("cart", 1, mesh=url)
         gone = {found["cart/1"], found["cart/2"]}
         left.append(until(lambda: not gone & known_networks()) and found["cart/0"] in known_networks())
@@ -163,7 +167,7 @@ def test_replicas_that_are_ordered_come_and_go_with_their_namespaces_and_no_requ
         ordering[0].start()
 
     result = run_live(loads(text), intercept=True, ready=ready)
-    ordering[0].join(20.0)
+    ordering[0].join(60.0)
     assert len(set(found.values())) == 3
     assert left == [True], "those of who has gone are gone, and no other"
     assert result.summary["requests"]["failed"] == 0
@@ -267,7 +271,7 @@ def test_nothing_is_left_of_pods_whoever_is_killed(victim: str, tmp_path: Path) 
         keeper = int(Path(f"/proc/{pods[0]}/stat").read_text().rpartition(")")[2].split()[1])
         watcher = int(Path(f"/proc/{keeper}/stat").read_text().rpartition(")")[2].split()[1])
         os.kill({"launcher": program.pid, "keeper": keeper, "watcher": watcher}[victim], signal.SIGKILL)
-        program.wait(30.0)
+        program.wait(60.0)
     assert until(lambda: not networks & known_networks())
     assert until(lambda: not list(tmp_path.glob("meshsim-*")))
 

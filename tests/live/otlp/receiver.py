@@ -36,8 +36,8 @@ class Seen:
 class Receiver:
     """Serves while it is entered, on a port of the system's choice unless it is given one.
 
-    `answers` are (status, headers) of the first requests, which take nothing; then all is taken. `delay` is
-    how long each answer takes, s; of each batch `reject` spans are said to be rejected.
+    `answers` are (status, headers) of the first requests, which take nothing but with 2xx; then all is taken.
+    `delay` is how long each answer takes, s; of each batch `reject` spans are said to be rejected.
     """
 
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Receiver:
         time.sleep(self.delay)
         with self._lock:
             status, more = self.answers.pop(0) if self.answers else (200, {})
-            content = self._take(request.path, headers, data) if status == 200 else b"no"
+            content = self._take(request.path, headers, data) if status < 300 else b"no"
         request.send_response(status)
         for name, value in {"content-length": str(len(content)), **more}.items():
             request.send_header(name, value)
@@ -137,6 +137,10 @@ def values(attributes: object) -> dict[str, object]:
     return found
 
 
+OF_CLIENTS = {"http.request.method", "server.address", "server.port", "url.full"}
+"""Attributes that OpenTelemetry's conventions require of a client's span."""
+
+
 def wrong_with(span: Seen) -> list[str]:
     """What no receiver would take, or no reader understand."""
     tests = {
@@ -147,6 +151,7 @@ def wrong_with(span: Seen) -> list[str]:
         "a kind": span.kind in ("INTERNAL", "CLIENT", "SERVER"),
         "a service": bool(span.resource.get("service.name")),
         "a method": span.attributes.get("http.request.method") in ("GET", "POST"),
+        "all that a client must say": span.kind != "CLIENT" or span.attributes.keys() >= OF_CLIENTS,
         "a type of its error": span.error == ("error.type" in span.attributes),
     }
     return [f"{span.name}: not {what}" for what, holds in tests.items() if not holds]

@@ -23,7 +23,7 @@ name: shop
 duration: 2s
 services:
   front: {time: 1ms, script: [{call: cart/add}]}
-  cart: {replicas: 2, time: 2ms, errors: 40%, endpoints: {add: {method: POST, path: /add}}}
+  cart: {versions: {v1: {replicas: 2}}, time: 2ms, errors: 40%, endpoints: {add: {method: POST, path: /add}}}
 mesh: {dataplane: sidecar, mtls: {mode: strict}}
 policies: {cart: {retries: {attempts: 2, on: [5xx]}}}
 load: [{to: front, rate: 30/s}]
@@ -55,8 +55,13 @@ def test_the_spans_of_envoys_and_services_are_one_tree_a_request(monkeypatch: py
     for id_, spans in traces.items():
         known = {span.id for span in spans}
         assert len(known) == len(spans)
-        (root,) = (span for span in spans if span.parent not in known)
-        name, service, failed, (sent, _, _, (ingress, callee, _, (page, _, _, onward))) = below(spans, root)
+        assert {span.parent for span in spans} <= {*known, ""}, "no parent is missing"
+        (root,) = (span for span in spans if not span.parent)
+        assert (root.name, root.kind, root.resource["service.name"]) == ("front", "INTERNAL", "client")
+        assert all(root.start <= span.start for span in spans)
+        *_, (name, service, failed, (sent, _, _, (ingress, callee, _, (page, _, _, onward)))) = below(
+            spans, root
+        )
         assert (name, service, sent) == ("egress front", "client", "router front egress")
         assert (ingress, callee, page) == ("ingress", "front", "GET /")
         name, service, _, *tries = onward
@@ -71,7 +76,11 @@ def test_the_spans_of_envoys_and_services_are_one_tree_a_request(monkeypatch: py
     assert found == simulated, "the same requests are sampled, and have as many tries"
     assert max(found.values()) == 3
     whose = {span.resource["service.instance.id"] for span in receiver.spans}
-    assert whose == {"client/0", "front/0", "cart/0", "cart/1"}
+    assert whose == {"client/0", "front/0", "cart/v1/0", "cart/v1/1"}
+    versions = {
+        (span.resource["service.name"], span.resource.get("service.version")) for span in receiver.spans
+    }
+    assert versions == {("client", None), ("front", None), ("cart", "v1")}
     assert {span.resource["meshsim.engine"] for span in receiver.spans} == {"envoy"}
 
 
@@ -83,14 +92,16 @@ def test_a_receiver_that_takes_nothing_costs_no_request_and_is_told(answers: lis
     assert live.summary["requests"]["unfinished"] == 0
     assert receiver.spans == []
     told = live.summary["live"]["troubles"]
-    assert told == {f"the Envoy of {id_}": {LOST: 1} for id_ in ("client/0", "front/0", "cart/0", "cart/1")}
+    assert told == {
+        f"the Envoy of {id_}": {LOST: 1} for id_ in ("client/0", "front/0", "cart/v1/0", "cart/v1/1")
+    }
 
 
 def test_a_trace_that_somebody_outside_has_begun_is_continued() -> None:
     def ask(mesh: LiveMesh) -> None:
         for headers in ({}, {"traceparent": f"00-{'5' * 32}-{'7' * 16}-01"}):
             request = Request(mesh.listeners["client/0"].urls["front"], headers=headers)
-            with contextlib.suppress(HTTPError), urlopen(request, timeout=5):
+            with contextlib.suppress(HTTPError), urlopen(request, timeout=60):
                 pass
 
     few = ["duration=1s", "tracing.sampling=0%"]

@@ -36,7 +36,7 @@ def answering(say: Callable[[int], Iterator[bytes]], pause: float = 0.0) -> Iter
 
     def serve(line: socket.socket, number: int) -> None:
         with line, contextlib.suppress(OSError):
-            line.settimeout(5.0)
+            line.settimeout(60.0)
             line.recv(1 << 16)
             for piece in say(number):
                 line.sendall(piece)
@@ -57,7 +57,7 @@ def answering(say: Callable[[int], Iterator[bytes]], pause: float = 0.0) -> Iter
     finally:
         server.shutdown(socket.SHUT_RDWR)
         server.close()
-        thread.join(5.0)
+        thread.join(60.0)
 
 
 def drip(number: int) -> Iterator[bytes]:
@@ -93,7 +93,7 @@ def test_an_answer_without_an_end_is_cut_off(
             ended.set()
 
         threading.Thread(target=send, daemon=True).start()
-        assert ended.wait(5.0), "it is cut off"
+        assert ended.wait(60.0), "it is cut off"
     assert (sender.sent, sender.dropped) == (0, 7)
     assert sender.problems == {"the receiver could not be reached: no answer within 0.2 s": 7}
 
@@ -168,7 +168,7 @@ def test_what_goes_wrong_with_one_batch_is_told_and_the_next_ones_are_sent() -> 
         stream = Stream(sender := Sender(url), encode)
         for item in range(3):
             stream.offer(item, 5)
-        stream.close(5.0)
+        stream.close(60.0)
     assert (sender.sent, sender.dropped) == (12, 3)
     (why,) = sender.problems
     assert "a surrogate" in why

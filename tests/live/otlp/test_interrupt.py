@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import meshsim
 from meshsim.interop.otlp.sender import Sender, Stream
 from meshsim.scenario import loads
@@ -105,20 +107,28 @@ def summary_spans(out: Path) -> list[str]:
     return found
 
 
-def test_a_stream_counts_what_it_leaves_batch_by_batch() -> None:
+def test_a_stream_counts_what_it_leaves_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     def in_batches(item: tuple[int, int]) -> Iterator[tuple[Any, int]]:
-        for first in range(0, 50, 10):
-            yield from encode((10, item[1] + first))
+        for first in range(50):
+            yield from encode((1, item[1] + first))
 
     with Receiver(delay=0.2) as receiver:
         stream = Stream(sender := Sender(receiver.url, float("inf")), in_batches)
         stream.offer((50, 1), 50)
         assert until(lambda: sender.sent > 0)
-        press = threading.Timer(0.1, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
-        press.start()
+        waits, join = threading.Event(), stream._thread.join
+        monkeypatch.setattr(stream._thread, "join", lambda limit: waits.set() or join(limit))
+
+        def press(here: int = threading.get_ident()) -> None:
+            waits.wait()
+            time.sleep(0.2)  # Python loses one for as long as a wait lasts that is just being begun
+            signal.pthread_kill(here, signal.SIGINT)
+
+        pressing = threading.Thread(target=press)
+        pressing.start()
         stream.close()
-        report = sender.report(0.0)
-        press.join()
+        report = stream.report(0.0)
+        pressing.join()
     assert report.interrupted
     assert 0 < report.sent < 50
     assert report.sent + report.dropped == 50

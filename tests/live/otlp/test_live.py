@@ -12,11 +12,13 @@ import pytest
 
 import meshsim
 from meshsim.interop.otlp import sender
+from meshsim.lab import steer
 from meshsim.lab.live import run_live
+from meshsim.lab.traces import export_otlp
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver, shapes, wrong_trees
 from tests.live.otlp.shop import LIVE, TEXT
-from tests.live.otlp.test_sender import closed_port
+from tests.live.processes import closed_port
 
 
 def test_a_live_run_has_the_traces_of_the_simulation(tmp_path: Path) -> None:
@@ -47,8 +49,6 @@ def plain(spans):
 
 
 def test_a_live_export_has_what_was_sent(tmp_path: Path) -> None:
-    from meshsim.lab.traces import export_otlp
-
     with Receiver() as receiver:
         run_live(loads(TEXT, overrides=[*LIVE, "duration=1s"]), otlp=receiver.url, out=tmp_path)
         first = {(span.trace, span.id, span.start) for span in receiver.spans}
@@ -73,8 +73,8 @@ def test_a_bad_receiver_costs_requests_nothing_and_is_told(
     monkeypatch.setattr(sender, "QUEUE_SPANS", 200)
     scenario = loads(TEXT, overrides=[*LIVE, "duration=2s"])
     receiver, why = BAD.get(kind, (nullcontext(), "the receiver could not be reached: Connection refused"))
-    with receiver:
-        run = run_live(scenario, otlp=getattr(receiver, "url", f"http://127.0.0.1:{closed_port()}"))
+    with receiver, closed_port() as port:
+        run = run_live(scenario, otlp=getattr(receiver, "url", f"http://127.0.0.1:{port}"))
     assert run.summary["requests"] == pytest.approx(meshsim.run(scenario).summary["requests"])
     sent = run.summary["traces"]
     assert sent["sent"] + sent["dropped"] == len(run.spans) > 400
@@ -87,18 +87,43 @@ def test_a_bad_receiver_costs_requests_nothing_and_is_told(
 
 
 def test_a_receiver_that_comes_later_gets_all() -> None:
-    port = closed_port()
-    receiver = Receiver(port=port)
-    late = threading.Timer(2.0, receiver.__enter__)  # some time after the first spans
-    run = run_live(
-        loads(TEXT, overrides=[*LIVE, "duration=2s"]),
-        otlp=f"http://127.0.0.1:{port}",
-        ready=lambda _: late.start(),
-    )
-    receiver.__exit__()
+    with closed_port() as port:
+        receiver = Receiver(port=port)
+        late = threading.Timer(2.0, receiver.__enter__)  # some time after the first spans
+        run = run_live(
+            loads(TEXT, overrides=[*LIVE, "duration=2s"]),
+            otlp=f"http://127.0.0.1:{port}",
+            ready=lambda _: late.start(),
+        )
+        receiver.__exit__()
     assert run.summary["traces"]["retries"] > 0
     assert wrong_trees(receiver.spans) == []
     assert {span.id for span in receiver.spans} == set(run.spans["span_id"])
+
+
+def test_a_replica_that_is_added_says_its_version(tmp_path: Path) -> None:
+    scenario = loads("""
+name: grows-by-one
+duration: 4s
+services: {a: {versions: {v1: {}}, time: 1ms}}
+mesh: {dataplane: sidecar}
+load: [{to: a, rate: 30/s}]
+tracing: {sampling: 100%}
+""")
+
+    where = {"version": "v1", "mesh": "grows-by-one"}
+
+    def ready(_: object) -> None:
+        threading.Thread(target=steer.scale_live, args=("a", 2), kwargs=where).start()
+
+    with Receiver() as receiver:
+        run_live(scenario, otlp=receiver.url, ready=ready, out=tmp_path)
+        export_otlp(tmp_path, to=receiver.url)
+    found = {
+        (span.resource["service.instance.id"], span.resource.get("service.version"))
+        for span in receiver.spans
+    }
+    assert found == {("client/0", None), ("a/v1/0", "v1"), ("a/v1/1", "v1")}
 
 
 PROGRAM = """

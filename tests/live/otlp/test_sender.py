@@ -15,6 +15,7 @@ from meshsim.interop.otlp.encode import Encoder
 from meshsim.interop.otlp.sender import QUEUE_SPANS, Sender, Stream, endpoint, own_headers, retry_after
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver
+from tests.live.processes import closed_port, until
 
 SCENARIO = loads("{name: s, duration: 1s, services: {a: {time: 1ms}}, load: [{to: a, rate: 1/s}]}")
 
@@ -40,11 +41,6 @@ def _quick(monkeypatch) -> None:
     monkeypatch.setattr(module, "BACKOFF_BASE", 0.01)
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 def test_a_batch_is_taken_as_the_protocol_has_it() -> None:
     with Receiver() as receiver:
         sender = Sender(receiver.url)
@@ -54,6 +50,7 @@ def test_a_batch_is_taken_as_the_protocol_has_it() -> None:
     ((path, headers, count), _) = receiver.requests
     assert (path, count) == ("/v1/traces", 3)
     assert (headers["content-type"], headers["content-encoding"]) == ("application/x-protobuf", "gzip")
+    assert headers["user-agent"].startswith("meshsim/")
     assert receiver.problems == []
     assert {span.trace[:16] for span in receiver.spans} == {f"{7:016x}"}, (
         "a simulation's traces get an upper half"
@@ -61,6 +58,15 @@ def test_a_batch_is_taken_as_the_protocol_has_it() -> None:
     report = sender.report(5.0)
     assert (report.sent, report.rejected, report.dropped, report.retries) == (5, 0, 0, 0)
     assert report.words() == []
+
+
+def test_a_receiver_with_a_queue_says_202() -> None:
+    with Receiver(answers=[(202, {})], reject=1) as receiver:
+        sender = Sender(receiver.url)
+        sender.send(message(4), 4)
+        sender.close()
+    assert len(receiver.spans) == 4
+    assert (sender.sent, sender.rejected, sender.dropped) == (3, 1, 0)
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
@@ -118,11 +124,13 @@ def test_an_answer_that_is_no_otlp_is_told() -> None:
 
 
 def test_a_receiver_that_is_not_there_costs_one_patience_in_all() -> None:
-    sender = Sender(f"http://127.0.0.1:{closed_port()}", patience=0.2)
-    began = time.monotonic()
-    for _ in range(50):
+    with closed_port() as port:
+        sender = Sender(f"http://127.0.0.1:{port}", patience=0.2)
         sender.send(message(4), 4)
-    assert time.monotonic() - began < 5.0
+        tried = sender.retries
+        for _ in range(49):
+            sender.send(message(4), 4)
+    assert sender.retries == tried > 0, "nobody asks it again"
     assert (sender.sent, sender.dropped) == (0, 200)
     ((why, count),) = sender.problems.items()
     assert "could not be reached" in why
@@ -145,19 +153,26 @@ def encode(item):
     yield message(count, first), count
 
 
-def test_a_stream_never_makes_anybody_wait_and_counts_what_does_not_fit() -> None:
-    with Receiver(delay=0.3) as receiver:
-        stream = Stream(sender := Sender(receiver.url, float("inf")), encode)
-        began = time.monotonic()
-        offered = 0
-        while offered < 2 * QUEUE_SPANS:
-            stream.offer((1, offered + 1), 512)
-            offered += 512
-        assert time.monotonic() - began < 0.3, "offering waits for nobody"
-        stream.close(0.5)
-    assert sender.dropped >= QUEUE_SPANS
-    assert sum(sender.problems.values()) == sender.dropped
-    assert "the receiver is too slow, and the queue was full" in sender.problems
+def test_a_stream_never_makes_anybody_wait_and_counts_what_does_not_fit(monkeypatch) -> None:
+    held = threading.Event()
+    stream = Stream(sender := Sender("http://127.0.0.1:1", float("inf")), encode)
+    monkeypatch.setattr(sender, "_post", lambda body, spans: (0, held.wait() and 0.1, "it is slow"))
+
+    def offer() -> None:
+        for first in range(1, 2 * QUEUE_SPANS, 512):
+            stream.offer((1, first), 512)
+
+    offering = threading.Thread(target=offer, daemon=True)
+    offering.start()
+    offering.join(60.0)
+    assert not offering.is_alive(), "offering waits for nobody"
+    held.set()
+    stream.close(0.5)
+    report = stream.report(0.0)
+    assert report.sent + report.dropped == 2 * QUEUE_SPANS
+    assert report.dropped >= QUEUE_SPANS
+    assert sum(report.problems.values()) == report.dropped
+    assert "the receiver is too slow, and the queue was full" in report.problems
 
 
 def test_a_stream_sends_all_that_waits_when_it_is_closed() -> None:
@@ -171,22 +186,42 @@ def test_a_stream_sends_all_that_waits_when_it_is_closed() -> None:
 
 
 def test_the_end_of_a_run_waits_for_a_dead_receiver_no_longer_than_it_says() -> None:
-    stream = Stream(sender := Sender(f"http://127.0.0.1:{closed_port()}", float("inf")), encode)
-    for number in range(4):
-        stream.offer((5, 1 + 5 * number), 5)
-    began = time.monotonic()
-    stream.close(0.5)
-    assert time.monotonic() - began < 3.0
-    assert (sender.sent, sender.dropped) == (0, 20)
+    with closed_port() as port:
+        stream = Stream(Sender(f"http://127.0.0.1:{port}", float("inf")), encode)
+        for number in range(4):
+            stream.offer((5, 1 + 5 * number), 5)
+        stream.close(0.5)
+    report = stream.report(0.0)
+    assert (report.sent, report.dropped) == (0, 20)
 
 
 def test_a_receiver_that_never_answers_is_left() -> None:
+    threads = threading.active_count()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        stream = Stream(sender := Sender(f"http://127.0.0.1:{server.getsockname()[1]}", float("inf")), encode)
+        stream = Stream(Sender(f"http://127.0.0.1:{server.getsockname()[1]}", float("inf")), encode)
         stream.offer((5, 1), 5)
         stream.close(0.3)
-        assert (sender.sent, sender.dropped) == (0, 5)
-    assert threading.active_count() < 20
+        report = stream.report(0.0)
+        assert (report.sent, report.dropped) == (0, 5)
+    assert threading.active_count() <= threads + 2, "its thread, and the limit of its exchange"
+
+
+def test_a_batch_that_is_taken_after_the_end_counts_once(monkeypatch) -> None:
+    """The thread may still wait for an answer when the run is over."""
+    with Receiver() as receiver:
+        stream = Stream(sender := Sender(receiver.url, float("inf")), encode)
+        held, taken = threading.Event(), sender._taken
+        monkeypatch.setattr(sender, "_taken", lambda content, spans: held.wait() and taken(content, spans))
+        stream.offer((3, 1), 3)
+        assert until(lambda: bool(receiver.requests)), "it is on its way"
+        stream.close(0.0)
+        before = stream.report(0.0)
+        held.set()
+        stream._thread.join()
+        after = stream.report(0.0)
+    assert (before.sent, before.dropped) == (0, 3)
+    assert before.problems == {"the run was over before the receiver took them": 3}
+    assert (after.sent, after.dropped, after.problems) == (3, 0, {})
 
 
 @pytest.mark.parametrize(
@@ -219,7 +254,7 @@ def test_urls_with_and_without_the_path() -> None:
 
 def test_headers_come_from_the_usual_variable(monkeypatch) -> None:
     assert own_headers("") == {}
-    assert own_headers("api-key=a%20b, x = 1") == {"api-key": "a b", "x": "1"}
+    assert own_headers("Api-Key=a%20b, x = 1") == {"api-key": "a b", "x": "1"}
     with pytest.raises(MeshsimError, match="end of a line"):
         own_headers("a=b%0d%0aevil: 1")
     for name in ("a b", "é", "", "Content-Length", "transfer-encoding"):

@@ -10,16 +10,55 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from tests.live.processes import reserved
+
 HOST = "127.0.0.1"
 END = b"\r\n\r\n"
 
 
-async def settle(true: Callable[[], bool], what: str, patience: float = 20.0) -> None:
+async def settle(true: Callable[[], bool], what: str, patience: float = 60.0) -> None:
     """Waits until something holds."""
     until = time.monotonic() + patience
     while not true():
         assert time.monotonic() < until, f"in {patience} s it did not come true that {what}"
         await asyncio.sleep(0.005)
+
+
+BEAT = 0.002
+"""How often a watch looks whether the machine lets this process run, s; twice that is an interruption."""
+
+
+class Watch:
+    """The time since it was made, by the clock, and as long as the machine let this process run.
+
+    Nothing happens before its time by the clock; it happens not much later as long as the process runs. So
+    `took` is for lower bounds and `ran` for upper ones, which else would be some about the machine.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._beat_at = time.monotonic()
+        self._held = 0.0
+        self._beat()
+
+    @property
+    def took(self) -> float:
+        """By the clock, s."""
+        return time.monotonic() - self._began
+
+    @property
+    def ran(self) -> float:
+        """Without interruptions, s."""
+        return self.took - self._held - self._interruption()
+
+    def _interruption(self) -> float:
+        since = time.monotonic() - self._beat_at
+        return since - BEAT if since > 2 * BEAT else 0.0
+
+    def _beat(self) -> None:
+        self._held += self._interruption()
+        self._beat_at = time.monotonic()
+        self._loop.call_later(BEAT, self._beat)
 
 
 # ---- heads and bodies ---------------------------------------------------------------------------------
@@ -134,6 +173,16 @@ def after(delay: float, behaviour: Behaviour) -> Behaviour:
     return behave
 
 
+def waits(event: asyncio.Event, behaviour: Behaviour) -> Behaviour:
+    """Does nothing before something has happened."""
+
+    async def behave(request: Message, writer: asyncio.StreamWriter) -> None:
+        await event.wait()
+        await behaviour(request, writer)
+
+    return behave
+
+
 def in_turn(*behaviours: Behaviour) -> Behaviour:
     """One for each request; the last for all that follow."""
 
@@ -177,16 +226,18 @@ class Upstream:
         self.connections: set[asyncio.StreamWriter] = set()
         self.accepted = 0
         self.port = 0
+        self.keeping: socket.socket | None = None
         self.server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> int:
-        """Listens; returns the port."""
+        """Listens, at the same port as before if it did; returns it."""
+        self.keeping = self.keeping or reserved()
+        self.port = self.keeping.getsockname()[1]
         self.server = await asyncio.start_server(self._accept, HOST, self.port)
         self.listening.add(self)
         if self.narrow:
             self.server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.port = self.server.sockets[0].getsockname()[1]
         return self.port
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -217,21 +268,15 @@ class Upstream:
     async def close(self) -> None:
         """Listens no more, and drops its connections."""
         self.listening.discard(self)
+        if self.keeping is not None:
+            self.keeping.close()
+            self.keeping = None
         if self.server is not None:
             self.server.close()
             self.server = None
         for task in list(self._tasks):
             task.cancel()
         await settle(lambda: not self._tasks, "the upstream's tasks end")
-
-
-async def free_port() -> int:
-    """A port at which nobody listens."""
-    server = await asyncio.start_server(lambda reader, writer: None, HOST, 0)
-    port: int = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return port
 
 
 # ---- the client ---------------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ from meshsim.mesh.cluster import Cluster
 from meshsim.mesh.disruption import Disruption
 from meshsim.scenario.events import on_clock
 from meshsim.scenario.model import Event, Scenario
-from tests.live.proxy.ends import HOST, Client, Message, Upstream, free_port, settle
+from tests.live.processes import closed_port
+from tests.live.proxy.ends import HOST, Client, Message, Upstream, settle
 
 PATIENCE = 120.0
 """Of a test, s: it ends those that hang, and no other, however busy the machine is."""
@@ -269,7 +270,8 @@ async def proxied(
             **scenario,
         }
     )
-    with TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(TemporaryDirectory())
         log = Path(folder) / "access.jsonl"
         proxy = Proxy(Spec("proxy", id, written, 7, HOST, True, log, context))
         rig = Rig(proxy, given, log)
@@ -278,7 +280,8 @@ async def proxied(
             names = [f"cart/{name}/0" for name in versions] or [
                 f"cart/{n}" for n in range(len(given) + refusing)
             ]
-            ports = [await one.open() for one in given] + [await free_port() for _ in range(refusing)]
+            ports = [await one.open() for one in given]
+            ports += [held.enter_context(closed_port()) for _ in range(refusing)]
             addresses = {name: (HOST, port) for name, port in zip(names, ports, strict=True)}
             if app is not None:
                 given.append(app)

@@ -132,7 +132,7 @@ async def echo(request: Message, reader: asyncio.StreamReader, writer: asyncio.S
         await writer.drain()
 
 
-@pytest.mark.parametrize("timeout", ["0s", "200ms"])
+@pytest.mark.parametrize("timeout", ["0s", "400ms"])
 @live
 async def test_request_and_response_stream_at_the_same_time(timeout: str) -> None:
     async with proxied(Upstream(early=echo), policy={"timeout": timeout}) as rig:
@@ -142,7 +142,7 @@ async def test_request_and_response_stream_at_the_same_time(timeout: str) -> Non
         for byte in (b"a", b"b", b"c", b"d"):
             client.send(byte)
             assert await client.reader.readexactly(1) == byte
-            await asyncio.sleep(0.08)  # all of it takes longer than the time-out, which begins at the end
+            await asyncio.sleep(0.15)  # all of it takes longer than the time-out, which begins at the end
         assert (await client.ask(body=b"again")).body == b"again"
         (first, _) = await rig.logged(2)
         assert (first["response_code"], first["bytes_received"], first["bytes_sent"]) == (200, 4, 4)
@@ -158,7 +158,7 @@ async def half(request: Message, writer: asyncio.StreamWriter) -> None:
 
 @live
 async def test_a_route_timeout_cuts_a_response_off() -> None:
-    async with proxied(Upstream(half), policy={"timeout": "50ms", **RETRIED}) as rig:
+    async with proxied(Upstream(half), policy={"timeout": "300ms", **RETRIED}) as rig:
         client = await rig.client()
         client.send(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n")
         await client.reader.readuntil(b"half.")
@@ -166,7 +166,7 @@ async def test_a_route_timeout_cuts_a_response_off() -> None:
         assert await rig.outcome() == (200, "UT", 1, 1)
         (line,) = rig.log()
         assert line["response_code_details"] == "response_timeout"
-        assert 45 <= line["duration"] < 500
+        assert 295 <= line["duration"] < 5000
         assert line["bytes_sent"] == 5
         await settle(lambda: not rig.upstream.connections, "the upstream's connection is closed")
 
@@ -183,10 +183,10 @@ async def test_a_route_timeout_before_the_response() -> None:
 
 @live
 async def test_a_timeout_begins_with_the_end_of_the_request() -> None:
-    async with proxied(policy={"timeout": "60ms"}) as rig:
+    async with proxied(policy={"timeout": "300ms"}) as rig:
         client = await rig.client()
         client.send(b"POST / HTTP/1.1\r\nhost: cart\r\ncontent-length: 2\r\n\r\na")
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.4)
         client.send(b"b")
         assert (await client.response()).status == 200
 

@@ -11,6 +11,7 @@ import random
 import h11
 import pytest
 
+from meshsim.live.wire import Limits
 from tests.live.proxy.ends import HOST, Client, Message, Upstream, answers, chunked, settle
 from tests.live.proxy.rig import live, proxied
 
@@ -202,6 +203,9 @@ async def test_a_slow_head_ends_in_time_and_hinders_nobody() -> None:
         slow = [await rig.client() for _ in range(50)]
         for client in slow:
             client.send(b"GET / HTTP/1.1\r\nhost: cart\r\n")
+        await settle(lambda: len(rig.served()) == 50, "it has accepted all of them")
+        for one in rig.proxy.listening.values():
+            one.limits = Limits()
 
         async def drip() -> None:
             while True:

@@ -96,12 +96,23 @@ async def test_an_inbound_proxy_keeps_nothing_of_uploads_that_are_being_served()
             for _ in range(size // len(PIECE)):
                 writer.write(PIECE)
                 await writer.drain()
-        await settle(lambda: taken == many, "the application has got all of them", 15.0)
+        await settle(lambda: taken == many, "the application has got all of them")
         assert proxy.memory() - before < ROOM + many * (64 << 10)
         for _, writer in clients:
             writer.transport.abort()
         assert await asyncio.to_thread(proxy.stop) == 0
     await upstream.close()
+
+
+@live
+async def test_spans_that_nobody_takes_do_not_stay() -> None:
+    async with proxied(id="frontend/0", app=Upstream()) as rig:
+        await rig.ask(listener="inbound", host="frontend", x_meshsim="00000000000000ff;1.25;0;1;0")
+        assert rig.proxy.inward is not None
+        tracer = rig.proxy.inward.mesh_route.tracer
+        assert tracer.spans == 2, "the way into its replica, which has a server span"
+        rig.proxy.stats()
+        assert tracer.spans == 0
 
 
 @live

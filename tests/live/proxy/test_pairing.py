@@ -210,7 +210,10 @@ def test_every_start_is_read_as_it_was_config(start: float) -> None:
         b"00-" + b"A" * 32 + b"-" + b"b" * 16 + b"-01",
         b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-0_",
         b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-1",
-        b"01-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01",
+        b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01-more",
+        b"cc-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01.more",
+        b"ff-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01",
+        b"0-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01",
         b"00-" + b"0" * 32 + b"-" + b"b" * 16 + b"-01",
         b"00-" + b"a" * 32 + b"-" + b"0" * 16 + b"-01",
         b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01\n",
@@ -218,6 +221,13 @@ def test_every_start_is_read_as_it_was_config(start: float) -> None:
 )
 def test_a_traceparent_is_what_the_standard_says(value: bytes) -> None:
     assert parse_trace(value) is None
+
+
+@pytest.mark.parametrize("more", [b"", b"-", b"-what-is-still-to-come"])
+def test_a_later_version_of_traceparent_is_read_as_far_as_it_is_known(more: bytes) -> None:
+    found = parse_trace(b"cc-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01" + more)
+    assert found is not None
+    assert found.header() == b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
 
 
 @pytest.mark.parametrize("trace", ["f" * 32, "f" * 16 + "0" * 16, "0" * 15 + "1" + "8" + "0" * 15])

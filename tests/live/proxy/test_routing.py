@@ -314,11 +314,29 @@ async def test_a_context_that_nobody_can_read_is_replaced(headers: bytes) -> Non
         assert parse_context(rig.seen[0].get("x-meshsim") or b"") is not None
 
 
+@pytest.mark.parametrize("listener", ["outbound", "inbound"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "traceparent: 00-zz-1-0\r\n",
+        f"traceparent: 00-{'a' * 32}-{'b' * 16}-01\r\ntraceparent: 00-{'c' * 32}-{'b' * 16}-01\r\n",
+        "",
+    ],
+    ids=["garbage", "two", "none"],
+)
 @live
-async def test_a_traceparent_that_nobody_can_read_is_replaced() -> None:
-    async with proxied() as rig:
-        await rig.ask(traceparent="00-zz-1-0")
-        assert parse_trace(rig.seen[0].get("traceparent") or b"") is not None
+async def test_a_trace_that_is_not_continued_leaves_no_state(listener: str, headers: str) -> None:
+    async with proxied(id="frontend/0", app=Upstream()) as rig:
+        client = await rig.client(listener)
+        host = "cart" if listener == "outbound" else "frontend"
+        client.send(f"GET / HTTP/1.1\r\nhost: {host}\r\ntracestate: v=1\r\n{headers}\r\n".encode())
+        assert (await client.response()).status == 200
+        (request,) = rig.seen
+        (found,) = [value for name, value in request.headers if name == b"traceparent"]
+        trace = parse_trace(found)
+        assert trace is not None
+        assert found[3:35] not in (b"a" * 32, b"c" * 32)
+        assert request.get("tracestate") is None
 
 
 @live

@@ -331,7 +331,7 @@ async def test_half_a_hello_and_the_end(size: int) -> None:
 async def test_slow_handshakes_and_silence() -> None:
     """A byte now and then does not help: there is one time for all of it."""
     async with pair() as mesh:
-        mesh.entrance.limits = Limits(handshake_timeout=0.3)
+        usual, mesh.entrance.limits = mesh.entrance.limits, Limits(handshake_timeout=0.3)
         silent, slow = await mesh.stranger(), await mesh.stranger()
 
         async def drip() -> None:
@@ -344,6 +344,7 @@ async def test_slow_handshakes_and_silence() -> None:
         dripping.cancel()
         await mesh.refused(refusal.TIMEOUT, 2)
         assert not mesh.entrance.waiting
+        mesh.entrance.limits = usual
         await mesh.still_serves()
 
 

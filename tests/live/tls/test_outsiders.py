@@ -47,7 +47,7 @@ async def run(*command: str, typed: bytes = b"") -> tuple[int, str]:
 async def curl(mesh: Pair, own: str, *more: str) -> tuple[int, str]:
     assert CURL is not None
     key = ("--cert", own, "--insecure") if own else ("--insecure",)
-    return await run(CURL, "-sS", "--max-time", "5", *key, *more, f"https://{HOST}:{mesh.port}/page")
+    return await run(CURL, "-sS", "--max-time", "60", *key, *more, f"https://{HOST}:{mesh.port}/page")
 
 
 async def s_client(mesh: Pair, *more: str, typed: bytes = b"") -> tuple[int, str]:
@@ -80,7 +80,7 @@ async def test_curl_with_anothers_root(tmp_path: Path) -> None:
         status, said = await curl(mesh, own)
         assert status != 0, said
         await mesh.refused(refusal.UNTRUSTED_ROOT)
-        status, said = await run(CURL or "", "-sS", "--max-time", "5", f"http://{HOST}:{mesh.port}/")
+        status, said = await run(CURL or "", "-sS", "--max-time", "60", f"http://{HOST}:{mesh.port}/")
         assert status != 0, said
         assert mesh.server.server.refused[refusal.PLAINTEXT] == 1
         assert not mesh.app.requests

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from meshsim.live.envoy.accesslog import FIELDS
-from tests.live.proxy.ends import free_port
+from tests.live.processes import closed_port
 from tests.live.proxy.rig import Rig, live, proxied
 from tests.live.tls.mesh import pair
 from tests.live.tls.pki import Authority
@@ -109,8 +109,9 @@ async def test_a_certificate_of_nobody_known_is_named_as_the_reason() -> None:
 @live
 async def test_an_upstream_that_is_gone_is_named_in_the_log() -> None:
     async with proxied() as rig:
-        rig.proxy.addresses["cart/0"] = "127.0.0.1", await free_port()
-        assert (await rig.ask()).status == 503
+        with closed_port() as port:
+            rig.proxy.addresses["cart/0"] = "127.0.0.1", port
+            assert (await rig.ask()).status == 503
         (line,) = await rig.logged()
         assert line["upstream_transport_failure_reason"] == "delayed_connect_error:_Connection_refused"
         assert line["upstream_host"]

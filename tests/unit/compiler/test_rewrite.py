@@ -213,7 +213,7 @@ def test_modules_come_after_those_that_they_import() -> None:
         seen.add(name)
 
 
-SELDOM = ("access", "control_plane", "fleet", "rollout")
+SELDOM = ("access", "control_plane", "rollout")
 """What acts a few times a run, or whose decisions are kept."""
 
 

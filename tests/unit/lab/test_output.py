@@ -196,6 +196,20 @@ def test_times_that_can_not_be_used_are_refused(run, tmp_path, every, why) -> No
         run.save(tmp_path, metrics_every=every)
 
 
+def test_so_many_samples_that_they_fill_the_disk_are_refused_before_the_run(tmp_path) -> None:
+    file, out = tmp_path / "long.yaml", tmp_path / "out"
+    file.write_text(TEXT)
+    long = ["--set", "duration=100h", "--set", "drain=12s", "--out", str(out), "--metrics-every"]
+    for verb in ("run", "live"):  # neither gets to its first second
+        refused = CliRunner().invoke(app, [verb, str(file), *long, "10ms"])
+        assert refused.exit_code == 2
+        assert "more than 20,000 samples of each series" in refused.stderr
+        assert "choose 18.01s or more" in refused.stderr
+    assert not out.exists()
+    most = ms.loads(TEXT, overrides=["duration=188s", "drain=12s"])
+    output({"metrics_every": "10ms"}, of_run=True).check_samples(most)
+
+
 def test_metrics_over_time_are_of_one_run_that_keeps_rows(tmp_path) -> None:
     scenario, out = ms.loads(TEXT), tmp_path / "out"
     with pytest.raises(MeshsimError, match="keeps histograms has no metrics over time; add --keep records"):

@@ -46,7 +46,7 @@ def test_what_is_offered_to_a_launcher_that_does_not_read_stops_nothing(pipe: tu
         channel.offer(BIG)
         channel.offer({"stats": "too much"})  # is not sent at all
         told = asyncio.ensure_future(asyncio.to_thread(lines, reading, 1))
-        first = await asyncio.wait_for(told, 5)  # goes on when the launcher reads
+        first = await asyncio.wait_for(told, 60.0)  # goes on when the launcher reads
         channel.offer({"stats": "again"})
         last = await asyncio.to_thread(lines, reading, 1)
         loop.remove_reader(incoming)

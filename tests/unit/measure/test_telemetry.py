@@ -179,6 +179,29 @@ def test_histograms_say_the_same_as_rows() -> None:
         assert found[0]
 
 
+CALLED_OFF: dict[str, Any] = {
+    **MESH,
+    "services": {**MESH["services"], "frontend": {**MESH["services"]["frontend"], "when_abandoned": "stop"}},
+    "policies": {"cart": {**POLICY, "timeout": "500ms"}, "frontend": {"timeout": "25ms"}},
+    "events": [{"at": "8s", "for": "100ms", "service": "cart", "down": True}],
+}
+"""Both versions are gone for a while, and calls under way are cancelled, some after a try had failed."""
+
+
+@pytest.mark.parametrize("keep", ["records", "histograms"])
+def test_what_two_versions_did_alike_is_one_series(keep: str) -> None:
+    found = run(Scenario.model_validate({**CALLED_OFF, "keep": keep}))
+    text = metrics_page(found.records[0], found.scenario)
+    lines = [line.rpartition(" ")[0] for line in text.decode().splitlines()]
+    assert [series for series, times in Counter(lines).items() if times > 1] == []
+    cart = {"reporter": "source", "destination_workload": "cart"}
+    counted = summed(text, "istio_requests_total", "response_flags", "response_code", **cart)
+    assert counted["URX,UF", "503"] > 1
+    gone = summed(text, "istio_requests_total", "response_flags", reporter="source", response_code="0")
+    assert set(gone) == {("DC",)}, "whoever is cancelled has gone, however many tries there were"
+    assert gone["DC",] > 100
+
+
 def named(sample: Sample) -> Key:
     name = sample.name.removesuffix("_total")  # which the parser adds to counters that lack it
     return name, *(f"{label}={value}" for label, value in sorted(sample.labels.items()))

@@ -242,6 +242,15 @@ def test_what_acts_is_not_told(text: str) -> None:
     assert advise(loads(BASE + text)) == []
 
 
+def test_what_runs_live_may_be_changed_and_scaled_without_an_event() -> None:
+    scenario = loads(
+        BASE.replace("c: {}", "c: {startup: 1s, drain: 1s}")
+        + "mesh: {dataplane: sidecar, push_delay: 1ms, control_plane: {}}"
+    )
+    assert len(advise(scenario)) == 4
+    assert advise(scenario, live=True) == []
+
+
 def test_the_layer_that_says_it_is_named() -> None:
     text = RACE.replace("POLICY}", "connection: {idle_timeout: 4.999s}}, client -> a: {timeout: 2s}")
     assert advise(loads(text)) == [LATE]

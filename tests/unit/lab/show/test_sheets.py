@@ -3,10 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from meshsim.lab.run import run
 from meshsim.lab.show import sheets
 from meshsim.lab.show.flags import FLAGS, explain
 from meshsim.measure.summary import summarise
 from meshsim.policies.outcome import NAMES
+from meshsim.scenario import loads
 
 
 @pytest.fixture
@@ -65,6 +67,33 @@ def test_failures_are_explained(summary) -> None:
     assert (where, key, times) == ("requests", "URX,UT", "180")
     assert "retries were used up" in meaning
     assert "time-out" in meaning
+
+
+@pytest.mark.parametrize("keep", ["records", "histograms"])
+def test_calls_within_the_mesh_that_fail_without_a_flag_are_told_by_status(keep) -> None:
+    scenario = loads("""
+name: inner
+duration: 10s
+services:
+  front: {time: 1ms, script: [{call: cart, optional: true}, {call: db, optional: true}]}
+  cart: {errors: 50%}
+  db: {}
+mesh: {dataplane: sidecar, mtls: {mode: strict}}
+access: [{deny: {to: db}}]
+load: [{to: front, rate: 20/s}]
+""")
+    summary = run(scenario, overrides={"keep": keep}).numbers
+    found = {
+        (where, key): (int(times), meaning) for where, key, times, meaning in sheets.failures(summary).rows
+    }
+    cart, db = (summary.edges[f"front -> {service}"] for service in ("cart", "db"))
+    assert {key: times for key, (times, _) in found.items()} == {
+        ("front -> cart", "500"): cart.failed, ("front -> db", "403"): db.failed,
+    }  # fmt: skip
+    assert (cart.statuses, cart.flags) == ({"500": cart.failed}, {})
+    assert 0 < cart.failed < db.failed == db.requests
+    assert "access rule" in found["front -> db", "403"][1]
+    assert summary.edges["client -> front"].statuses is None
 
 
 def test_flags_and_statuses_in_words() -> None:

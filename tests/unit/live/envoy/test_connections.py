@@ -13,8 +13,8 @@ from meshsim.live.envoy.connections import (
     inward,
     without_rejected,
 )
-from meshsim.live.envoy.mesh import TickClock
 from meshsim.live.envoy.process import Envoy
+from meshsim.live.launcher import TickClock
 from meshsim.mesh.connection import COUNTED, OPENED
 from meshsim.scenario import loads
 from meshsim.scenario.topology import Topology
