@@ -100,8 +100,7 @@ class Exchange(Owner):
         streaming: whose response is being passed on.
         serving: what a program may make calls for while it answers; None where it is not a program.
         sent, received: bytes of the bodies.
-        pool: of the host that the last try was for.
-        onward: the connection that it was sent on.
+        pool, onward: of the host that the last try was for, and the connection that it was sent on.
         failure: why there was no connection to the upstream, where that was so.
         peer: whom a certificate has shown to be at the other end: the caller if inbound, else the upstream.
         begun: when its head had come, s of scenario time.
@@ -376,8 +375,7 @@ class Exchange(Owner):
                 self.answered_after, self.pool, route.noted, self.attempts, self.connection, self.onward,
                 self.failure,
             )  # fmt: skip
-        self.pool = None
-        self.onward = None  # which may know this
+        self.pool = self.onward = None  # which may know this
 
 
 def room(call: Call) -> int:

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from meshsim.live.proxy.access import BATCH, BLOCK_BYTES, REMEMBERED, REMEMBERED_BYTES, AccessLog, Field
+from meshsim.live.proxy.access import BLOCK_BYTES, REMEMBERED, REMEMBERED_BYTES, AccessLog, Field
 from meshsim.live.proxy.access import text as written
 from meshsim.live.proxy.listener import Listener
 from meshsim.live.troubles import troubles
@@ -274,8 +274,7 @@ async def test_a_full_disk_costs_lines_of_the_log_and_no_request(capsys: pytest.
                 one.handler.shared.log = log
         client = await rig.client()
         for _ in range(2):
-            for _ in range(BATCH + 1):
-                assert (await client.ask()).status == 200
+            assert (await client.ask()).status == 200
             log.flush()
         assert troubles == {"the access log /dev/full lacks lines: No space left on device": 2}
         assert capsys.readouterr().err.count("No space left on device") == 1
@@ -284,16 +283,20 @@ async def test_a_full_disk_costs_lines_of_the_log_and_no_request(capsys: pytest.
 
 @live
 async def test_lines_are_whole_and_in_order_whatever_their_length() -> None:
-    """Blocks fill up, and some lines come in batches that are longer than a block."""
+    """Blocks fill up; one line is longer than a block."""
     async with proxied() as rig:
-        client, long = await rig.client(), "\\\\" * 8000
-        wanted = [f"/{number}{long if number % 50 < 10 else ''}" for number in range(200)]
-        for target in wanted:
-            await client.ask(target=target)
-        assert rig.log_file.stat().st_size > BLOCK_BYTES
+        client, numbers = await rig.client(), range(300)
+        for number in numbers:
+            # a byte of it takes six in the file
+            agent = "\u00ff" * (BLOCK_BYTES // 12 if number == 200 else 1)
+            await client.ask(target=f"/{number}", user_agent=agent)
+        first, *more = rig.log_file.read_bytes().split(b"\n")
+        assert json.loads(first)["path"] == "/0"
+        assert any(len(line) > BLOCK_BYTES for line in more)
+        assert more[-1] == b"", "a block ends with a line"
         assert rig.proxy.log is not None
-        rig.proxy.log.close()
-        assert [json.loads(line)["path"] for line in rig.log_file.read_text().splitlines()] == wanted
+        rig.proxy.log.flush()
+        assert [line["path"] for line in rig.log()] == [f"/{number}" for number in numbers]
 
 
 def test_what_is_remembered_of_values_from_outside_is_bounded() -> None:
