@@ -249,7 +249,10 @@ def read_spans(folder: Path) -> tuple[Scenario, Table, str, float]:
     if missing := [name for name in TYPES if name not in found.column_names]:
         raise MeshsimError(f"{spans} has no column {missing[0]}: an older meshsim wrote it; run it again")
     if not found.num_rows:
-        raise MeshsimError(f"{folder} has no spans; run the scenario with --set tracing.sampling=100%")
+        raise MeshsimError(
+            f"{folder} has no spans: of the requests that ended none was traced; run the scenario with"
+            " --set tracing.sampling=100%, or for longer"
+        )
     for name, types in TYPES.items():
         if str(found.column(name).type) not in types or found.column(name).null_count:
             raise MeshsimError(f"{spans} is damaged: column {name} can't be read; run it again")

@@ -121,7 +121,7 @@ def test_what_can_not_be_sent_is_refused_before_the_run(scenario, tmp_path: Path
         export_otlp(tmp_path)
     meshsim.run(scenario, out=tmp_path, overrides=["duration=1s", "tracing.sampling=0%"])
     with pytest.raises(
-        MeshsimError, match=r"has no spans; run the scenario with --set tracing\.sampling=100%"
+        MeshsimError, match=r"has no spans: .* run the scenario with --set tracing\.sampling=100%"
     ):
         export_otlp(tmp_path)
 

@@ -117,7 +117,7 @@ def test_what_can_not_be_drawn_is_refused(tmp_path) -> None:
     with pytest.raises(MeshsimError, match="give the folder of run --out or live --out"):
         drawn(tmp_path)
     meshsim.run(loads(TEXT, overrides=["duration=1s", "tracing.sampling=0%"]), out=tmp_path)
-    with pytest.raises(MeshsimError, match="has no spans; run the scenario with"):
+    with pytest.raises(MeshsimError, match="has no spans: of the requests that ended none was traced"):
         drawn(tmp_path)
     made = CliRunner().invoke(app, ["export", "trace", str(tmp_path), "-o", "x.gif"])
     assert (made.exit_code, "no picture format 'gif'" in made.stderr) == (2, True)
