@@ -13,13 +13,13 @@ from meshsim.scenario.model import CLIENT, Scenario
 CA, CERTIFICATE, KEY = "ca.pem", "client.pem", "client.key"
 
 
-def prepare(scenario: Scenario, folder: Path) -> Path:
+def prepare(scenario: Scenario, folder: Path) -> None:
     """Makes the folder; MeshsimError where the scenario will have no certificates, or none can be saved."""
     if scenario.mesh.mtls is None:
         raise MeshsimError(
             "--certificates: the scenario has no mTLS; write mesh.mtls, or leave the option out"
         )
-    return files.prepare(folder, option="--certificates")
+    files.prepare(folder, option="--certificates")
 
 
 def hand_out(mesh: LiveMesh, folder: Path) -> dict[str, str]:

@@ -113,7 +113,7 @@ class Cluster(Owner):
         found = [
             (place, reached[place.name]) for place in self.mesh.topology.replicas if place.name in reached
         ]
-        gone = {live.place.name for live in self.pods.values() if live.state == GONE}
+        gone = {pod.place.name for pod in self.pods.values() if pod.state == GONE}
         there = self.mesh.listeners.keys() - gone
         admins = {name: self.mesh.listeners[name].admin for name in sorted(there)}
         return {"places": places(found), "admins": admins, **self._there()}

@@ -45,8 +45,14 @@ class SpanFeed:
         if not self._wanted:
             self._forget(self.tracer.spans)
         elif waiting > HELD:
-            self.lost += waiting - HELD
+            self.lost += self._counted(waiting - HELD)
             self._forget(self._taken + waiting - HELD)
+
+    def _counted(self, rows: int) -> int:
+        """How many of the next rows would have been taken."""
+        if self._kind is None:
+            return rows
+        return int((Spans.of(self.tracer, self._taken).numbers[:rows, 0] == self._kind).sum())
 
     def _forget(self, until: int) -> None:
         """Rows up to there have been taken, or will not be."""

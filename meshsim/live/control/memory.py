@@ -34,7 +34,7 @@ class Memory(Publisher):
         self.places: dict[int, Endpoint] = {}
         self.done: set[int] = set()
         self.ledger = Ledger(journal.facts)
-        self._plane: ControlPlane | None = None  # while there is none, what is published is written down
+        self._plane: ControlPlane | None = None  # without one, what is published is in the journal
         self._refused: list[Refused] = []
         self._config = scenario, scenario.pushable()  # the last that was made, and of what
         self._applied: list[Event] = []  # by time

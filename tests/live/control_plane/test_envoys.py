@@ -20,7 +20,7 @@ from meshsim.live.envoy import process
 from meshsim.live.envoy.configured import ConfiguredEnvoy
 from meshsim.scenario import loads
 from tests.live.control_plane.test_mesh_control import MTLS, run, scenario, serving, status_of
-from tests.live.processes import gone, traces
+from tests.live.processes import gone, traces, until
 
 PROGRAM = """
 import http.server, os, time
@@ -32,14 +32,6 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.send_header("content-length", "0"); self.end_headers()
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
 """
-
-
-def until(true, patience=20.0):
-    """Waits for something; whether it has come."""
-    deadline = time.monotonic() + patience
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return true()
 
 
 def status(url):

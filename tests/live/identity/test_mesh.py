@@ -1,6 +1,5 @@
 """Whole meshes with identities: enrolment, renewal under load, outages of the authority, restarts, roots."""
 
-import os
 import signal
 import ssl
 import subprocess
@@ -109,7 +108,7 @@ services:
 @pytest.mark.long
 def test_an_authority_that_is_killed_goes_on_in_another_process():
     def kill(mesh):
-        threading.Timer(0.3, os.kill, (mesh.control.pid, signal.SIGKILL)).start()
+        threading.Timer(0.3, signal_control_plane, (mesh,)).start()
 
     rows, summary = run(scenario(duration="4s"), kill)
     assert not bad(rows), "it signs with the same root, for the same tokens"

@@ -10,20 +10,19 @@ import pytest
 from meshsim.live.spans import HELD, SpanFeed, kept_spans
 from meshsim.measure.spans import ROW_BYTES, Spans
 from meshsim.mesh.request import Request
-from meshsim.mesh.spans import ATTEMPT_SPAN, SPANS, Tracer
+from meshsim.mesh.spans import ATTEMPT_SPAN, CALL_SPAN, SPANS, Tracer
 
 KEY = (1 << 64) - 1
 """The largest: no number of 64 bits with a sign."""
 
 
-def add(tracer: Tracer, numbers: Iterable[int]) -> None:
+def add(tracer: Tracer, numbers: Iterable[int], kind: int = ATTEMPT_SPAN) -> None:
     """Spans that differ in their numbers."""
     request = Request(-1, KEY, 0.5, 0, True)
     request.half = KEY - 1
     for number in numbers:
         tracer.add(
-            ATTEMPT_SPAN, request, KEY - number, number, 1, -1, number, 2, True, 0.25, float(number), -1,
-            1 << 40,
+            kind, request, KEY - number, number, 1, -1, number, 2, True, 0.25, float(number), -1, 1 << 40,
         )  # fmt: skip
 
 
@@ -91,6 +90,16 @@ def test_what_nobody_takes_is_dropped_and_counted(all_kept: bool) -> None:
     feed.hold()
     assert feed.lost == 3
     assert kept(Spans.read(feed.take()))[:2] == rows([3, 4])
+
+
+def test_of_those_that_are_dropped_only_one_kind_counts_where_only_that_is_wanted() -> None:
+    feed = SpanFeed(kept=False, wanted=True, kind=ATTEMPT_SPAN)
+    for number in range(0, HELD + 6, 2):
+        add(feed.tracer, [number], CALL_SPAN)
+        add(feed.tracer, [number + 1])
+    feed.hold()
+    assert feed.lost == 3
+    assert kept(Spans.read(feed.take())) == rows(range(7, HELD + 6, 2))
 
 
 def test_what_nobody_wants_is_forgotten() -> None:
