@@ -87,7 +87,7 @@ def _failures(records: Records, blocks: Blocks) -> Readings:
 
 
 def _edges(records: Records, blocks: Blocks) -> Readings:
-    """Of each edge its retries, hedges, ejections and connections, and, between services, its flags."""
+    """Of each edge its retries, hedges, ejections, connections, and, between services, why calls failed."""
     found: dict[str, Floats] = {}
     calls, tries = records.calls, records.attempts
     for index, (caller, service) in enumerate(records.edges):
@@ -103,9 +103,11 @@ def _edges(records: Records, blocks: Blocks) -> Readings:
                 times.setdefault(f"{edge}.connections.{what}", []).append(time)
         found |= {metric: blocks.count(np.array(each)) for metric, each in times.items()}
         if caller != CLIENT:
-            mine = (calls.edge == index) & (calls.flag != "")
-            for flag in np.unique(calls.flag[mine]):
-                found[f"{edge}.flags.{flag}"] = blocks.count(calls.request_start[mine & (calls.flag == flag)])
+            mine = (calls.edge == index) & ((calls.flag != "") | (calls.status >= 400))
+            reasons, start = failure_reasons(calls, mine), calls.request_start[mine]
+            for reason in np.unique(reasons):
+                told = "statuses" if reason.isdigit() else "flags"
+                found[f"{edge}.{told}.{reason}"] = blocks.count(start[reasons == reason])
     return {metric: Quotient.count(counts) for metric, counts in found.items() if counts.any()}
 
 

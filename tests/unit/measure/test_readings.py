@@ -15,7 +15,8 @@ name: everything
 duration: 20s
 warmup: 2s
 services:
-  web: {workers: 8, time: 2ms, script: [{call: api}]}
+  web: {workers: 8, time: 2ms, script: [{call: log}, {call: api}]}
+  log: {errors: 10%}
   api:
     errors: 30%
     versions: {v1: {replicas: 2, time: {exponential: 20ms}}, v2: {time: {exponential: 40ms}}}
@@ -52,9 +53,13 @@ def test_they_are_those_of_the_summary(run) -> None:
     for key in ("retries", "hedges"):
         assert found[f"edges.web -> api.{key}"].value() == pytest.approx(edge[key])
         assert edge[key] > 20
-    prefix = "edges.web -> api.flags."
-    flags = {key.removeprefix(prefix): each.value() for key, each in found.items() if key.startswith(prefix)}
-    assert flags == pytest.approx(edge["flags"])
+    for callee, kind in (("api", "flags"), ("log", "statuses")):
+        prefix = f"edges.web -> {callee}.{kind}."
+        told = {
+            key.removeprefix(prefix): each.value() for key, each in found.items() if key.startswith(prefix)
+        }
+        assert told == pytest.approx(summary["edges"][f"web -> {callee}"][kind])
+        assert told
     inside = [time for time, _, _ in records.ejections if 2 <= time < 20]
     assert found["edges.web -> api.ejections"].value() == pytest.approx(len(inside))
     assert len(inside) > 5
