@@ -1,13 +1,17 @@
-"""Whether replicas that events ask for, and those that they replace, had come and gone when a run ended."""
+"""Of replicas that come and go: whether they had when a run ended, and whether callers knew in time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
 from meshsim.measure.measurements import Measurements
+from meshsim.measure.parts import EdgeSummary
+from meshsim.measure.pushes import PushesSummary
+from meshsim.scenario.advice import drains
 from meshsim.scenario.model import Scenario
 from meshsim.scenario.topology import Topology
+from meshsim.units import show_duration
 
 LIVE = ("live", "envoy")
 
@@ -38,4 +42,26 @@ def unfinished(record: Measurements, scenario: Scenario) -> Iterator[str]:
             yield (
                 f"{name}: of the {wanted[-1]} replicas that it was scaled to, {have} were ready when the run"
                 " ended (lengthen duration)."
+            )
+
+
+def unheard(
+    pushes: PushesSummary | None, edges: Mapping[str, EdgeSummary], scenario: Scenario, said: Sequence[str]
+) -> Iterator[str]:
+    """A sentence for each service whose callers failed to reach replicas of which they learned too late.
+
+    A service about whose drain something was `said` before the run is left out.
+    """
+    longest = pushes.convergence_max if pushes is not None else None
+    if longest is None:
+        return
+    for service, drain in drains(Topology(scenario)).items():
+        key = f"services.{service}.drain, "
+        to = [edge.flags for name, edge in edges.items() if name.endswith(f" -> {service}")]
+        failed = sum(flags.get("UF", 0) + flags.get("UC", 0) for flags in to)
+        if longest > drain and failed and not any(note.startswith(key) for note in said):
+            yield (
+                f"{key}{show_duration(drain)}, may be too short: changes took up to"
+                f" {show_duration(longest)} to reach a proxy, and of the calls to it {failed} ended in UF or"
+                " UC (make drain longer)."
             )

@@ -23,7 +23,7 @@ from meshsim.measure.parts import CertificateSummary, EdgeSummary, ServiceSummar
 from meshsim.measure.precision import Until
 from meshsim.measure.pushes import PushesSummary, pushes
 from meshsim.measure.result import LEFT_OUT, Result, at
-from meshsim.measure.rollouts import unfinished
+from meshsim.measure.rollouts import unfinished, unheard
 from meshsim.measure.sample import Outcomes, Sample, Tries
 from meshsim.measure.stability import Instability
 from meshsim.measure.traces import TraceExport
@@ -138,6 +138,8 @@ def summarise(
     samples = [record.sample(window) for record in records]
     sample = Sample.pooled(samples)
     numbers = _numbers(sample, scenario)
+    pushed = pushes(records[0].pushes, records[0].end)
+    late = unheard(pushed, numbers.edges, scenario, notes)
     return Summary(
         scenario=scenario.name,
         engine=records[0].engine,
@@ -154,9 +156,9 @@ def summarise(
             scenario.objectives, numbers.services, numbers.edges, sample.answered, partial=partial
         ),
         ci=_intervals(samples, scenario),
-        notes=[*notes, *_notes(numbers.requests, records, window, scenario)],
+        notes=[*notes, *late, *_notes(numbers.requests, records, window, scenario)],
         certificates=None if sample.certificates is None else CertificateSummary(**sample.certificates),
-        pushes=pushes(records[0].pushes, records[0].end),
+        pushes=pushed,
     )
 
 

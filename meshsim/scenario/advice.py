@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from math import sqrt
+from math import ceil, inf, sqrt
 
 from meshsim import random, units
 from meshsim.policies.outcome import TRY_TIMEOUT
@@ -17,11 +17,14 @@ from meshsim.scenario.advice_access import advise_access, advise_plaintext
 from meshsim.scenario.connections import advise_connections, retries_after
 from meshsim.scenario.document import Document
 from meshsim.scenario.dump import flow
-from meshsim.scenario.model import CLIENT, ZERO, OutlierDetection, Policy, Retries, Scenario
+from meshsim.scenario.mesh import ControlPlane
+from meshsim.scenario.model import CLIENT, ZERO, Deployment, OutlierDetection, Policy, Retries, Scenario
 from meshsim.scenario.names import Path
 from meshsim.scenario.origins import given, written_at
 from meshsim.scenario.presets import PRESETS, Default
+from meshsim.scenario.rolls import Group
 from meshsim.scenario.topology import Topology
+from meshsim.scenario.traffic import Restart
 from meshsim.units import show_duration
 
 _END = "they are not before the end (lengthen duration)"
@@ -35,6 +38,8 @@ NOWHERE = {
 BESIDE = "beside a preset: "
 """Before a reason that is worth a word only where a preset is in the way, not what else is written."""
 DRAWS = 2000
+NORMAL_99 = 2.326
+"""The 99th percentile of the standard normal distribution."""
 PRESET: Path = ("mesh", "preset")
 
 
@@ -85,36 +90,103 @@ def _rollouts(scenario: Scenario, live: bool) -> Iterator[str]:
     """What is said of replicas that come and go, and whether they go before callers know."""
     topology = Topology(scenario)
     rolled = {roll.group for roll in topology.rolls}
-    called = {service for _, service in topology.edges}
-    left = {roll.group for roll in topology.rolls if roll.leave and roll.group[0] in called}
+    short = drains(topology)
+    known, most = learned(topology) if short else (0.0, False)
     for service, config in scenario.services.items():
         works = config.deployments()
         still = not live and all((service, version) not in rolled for version in works)
         for key in ("startup", "drain") if still else ():
             if any(getattr(work, key) > 0.0 for work in works.values()):
                 yield f"services.{service}.{key} has no effect: no event scales or restarts it."
-        leaving = [work.drain for version, work in works.items() if (service, version) in left]
-        known = learned(scenario) if leaving else 0.0
-        if leaving and min(leaving) < known:
+        drain = short.get(service, inf)
+        if drain < known:
+            time = show_duration(known)
+            learns = f"in 1 of 100 cases a caller learns that a replica leaves only after {time}"
+            if most:
+                learns = f"it takes up to {time} until a caller learns that a replica leaves"
             yield (
-                f"services.{service}.drain, {show_duration(min(leaving))}, is too short: in 1 of 100 cases a"
-                f" caller learns that a replica leaves only after {show_duration(known)}, and until then its"
-                " requests to it fail (make drain longer)."
+                f"services.{service}.drain, {show_duration(drain)}, is too short: {learns}, and until then"
+                " its requests to it fail (make drain longer)."
             )
 
 
-def learned(scenario: Scenario) -> float:
-    """After how long 99 % of changes have reached a proxy that waits for no other, s, by drawing them."""
-    mesh = scenario.mesh
-    delay, plane = mesh.push_delay.build(), mesh.control_plane
-    make = None if plane is None else plane.time.build()
-    waits = 0.0 if plane is None else plane.debounce
+def drains(topology: Topology) -> dict[str, float]:
+    """The shortest drain of each service that is called, and of which events let replicas leave, s."""
+    found: dict[str, float] = {}
+    called = {service for _, service in topology.edges}
+    for service, version in (roll.group for roll in topology.rolls if roll.leave):
+        if service in called:
+            drain = topology.scenario.services[service].deployments()[version].drain
+            found[service] = min(drain, found.get(service, inf))
+    return found
+
+
+def learned(topology: Topology) -> tuple[float, bool]:
+    """After how long 99 % of the changes of a rollout have reached a proxy, s, and whether that is at most.
+
+    It is where changes are joined, or proxies wait for others: then it is the time of the last in the queue,
+    behind all who may be connected and what workers have begun. Else it is by drawing the times of one proxy.
+    """
+    mesh = topology.scenario.mesh
+    delay, plane = mesh.push_delay.build(), mesh.control_plane or ControlPlane(debounce=0.0)
+    make = plane.time.build()
     keys = [random.derive(0, number) for number in range(DRAWS)]
-    made = [0.0 if make is None else make.draw(key, random.GENERATE) for key in keys]
-    lasts = sorted(
-        waits + first + delay.draw(key, random.PUSH) for key, first in zip(keys, made, strict=True)
-    )
-    return lasts[DRAWS * 99 // 100]
+    lasts = sorted(make.draw(key, random.GENERATE) + delay.draw(key, random.PUSH) for key in keys)
+    joined = _changes(topology, plane.debounce, lasts[0]) * plane.debounce
+    waits = max(plane.debounce, min(plane.debounce_max, joined))
+    alone = waits + lasts[DRAWS * 99 // 100]
+    known, queues = alone, False
+    for _ in range(2):  # the second time with a drain as long as the first says, in which more are connected
+        connected = _connected(topology, known)
+        if make.mean > 0.0 and connected > plane.workers:
+            before = ceil(connected / plane.workers)
+            spread = make.mean * sqrt(make.scv * before) if make.scv < inf else 0.0
+            known, queues = alone + before * make.mean + NORMAL_99 * spread, True
+    return known, queues or waits > plane.debounce
+
+
+def _restarts(topology: Topology) -> Iterator[tuple[Group, Deployment, int, Restart]]:
+    """Each version that an event restarts, how many of it there are at most, and how it is done."""
+    most: dict[Group, int] = {}
+    for roll in topology.rolls:
+        most[roll.group] = max(most.get(roll.group, 0), roll.wanted)
+    for event in topology.scenario.events:
+        if event.restart is not None:
+            for group in topology.rolled(event):
+                work = topology.scenario.services[group[0]].deployments()[group[1]]
+                yield group, work, most[group], event.restart
+
+
+def _changes(topology: Topology, debounce: float, least: float) -> int:
+    """How many changes of a restart, at most, come within a debounce of the one before; 1: none do.
+
+    With each new replica that is ready an old one leaves; those that may be unavailable leave before. Where
+    one starts after the other, it is ready no sooner than its first configuration is there, after `least`, s.
+    """
+    found = 1
+    for _, work, most, restart in _restarts(topology):
+        apart = max(work.startup, least) if restart.surge + restart.unavailable == 1 else work.startup
+        found = max(found, most + (restart.unavailable > 0) if apart < debounce else 1)
+    return found
+
+
+def _connected(topology: Topology, drain: float) -> int:
+    """How many proxies are connected at once, at most, with no drain shorter than one, s."""
+    services = topology.scenario.services.items()
+    most = {
+        (name, version): work.replicas
+        for name, service in services
+        for version, work in service.deployments().items()
+    }
+    for roll in topology.rolls:
+        most[roll.group] = max(most[roll.group], roll.wanted)
+    besides: dict[Group, int] = {}
+    for group, work, wanted, restart in _restarts(topology):
+        at_once = restart.surge + restart.unavailable
+        steps = 1.0 + max(work.drain, drain) // work.startup if work.startup > 0.0 else inf
+        leaving = int(min(wanted, at_once * steps))
+        besides[group] = max(besides.get(group, 0), min(wanted, restart.surge) + leaving)
+    return 1 + sum(most.values()) + sum(besides.values())
 
 
 def _policies(scenario: Scenario, document: Document | None) -> Iterator[str]:

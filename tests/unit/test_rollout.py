@@ -446,3 +446,23 @@ def test_a_run_that_ends_before_a_rollout_does_says_so(
     ]
     assert len(notes) == len(said)
     assert all(note.startswith(words) for note, words in zip(notes, said, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("drain", "noted", "said"),
+    [("50ms", [], True), ("1500ms", [], False), ("50ms", ["services.a.drain, 50ms, is too short"], False)],
+)
+def test_a_run_says_where_callers_learned_later_than_a_replica_had_gone(
+    simulate: Simulate, drain: str, noted: list[str], said: bool
+) -> None:
+    """The control plane is down for a second in which the only old replica goes; the client calls on."""
+    restart: Part = {"at": "100ms", "service": "a", "restart": {"surge": 0, "unavailable": 1}}
+    down: Part = {"at": "50ms", "for": "1s", "component": "control_plane", "down": True}
+    mesh = {"push_delay": "20ms", "control_plane": {"debounce": "0s"}}
+    scenario = scene(10, 500, 1900, a={"drain": drain}, mesh=mesh, events=[restart, down])
+    notes = summarise([simulate(scenario)], scenario, notes=noted).notes
+    found = [note for note in notes if "may be too short" in note]
+    assert len(found) == said
+    for note in found:
+        assert note.startswith("services.a.drain, 50ms, may be too short: changes took up to 970ms to reach")
+        assert "of the calls to it 1 ended in UF or UC" in note

@@ -310,6 +310,32 @@ def test_a_drain_is_too_short_where_a_hundredth_of_the_callers_does_not_know(dra
     assert [note.startswith(f"services.b.drain, {drain}, is too short") for note in notes] == [True] * told
 
 
+@pytest.mark.parametrize(
+    ("changed", "drain", "enough"),
+    [
+        # a client, a, c, 4 of b, 1 more and up to 4 that leave: the last waits for 12, one of them made twice
+        (["mesh.control_plane={time: 2s, workers: 1}"], "3s", "27s"),
+        (["mesh.control_plane={time: 100ms, workers: 2}", "services.a.replicas=60"], "2s", "4.7s"),
+        # a new replica is ready 4 s after the last: the push waits on, up to debounce_max
+        (["mesh.control_plane={debounce: 5s}"], "6s", "11s"),
+        (["mesh.control_plane={debounce: 20s, debounce_max: 30s}"], "21s", "31s"),
+    ],
+)
+def test_a_drain_is_too_short_where_pushes_wait(changed: list[str], drain: str, enough: str) -> None:
+    base = [*changed, "services.b={replicas: 4, startup: 4s}"]
+    notes = advise(loads(BASE + ROLLED, overrides=[*base, f"services.b.drain={drain}"]))
+    assert len(notes) == 1
+    assert notes[0].startswith(f"services.b.drain, {drain}, is too short: it takes up to ")
+    assert advise(loads(BASE + ROLLED, overrides=[*base, f"services.b.drain={enough}"])) == []
+
+
+@pytest.mark.parametrize("b", ["{replicas: 4, startup: 6s, drain: 6s}", "{startup: 4s, drain: 6s}"])
+def test_a_push_that_nothing_joins_waits_for_its_own_debounce_alone(b: str) -> None:
+    """The next change comes later, or there is none: one replica leaves when its successor is ready."""
+    changed = ["mesh.control_plane={debounce: 5s}", f"services.b={b}"]
+    assert advise(loads(BASE + ROLLED, overrides=changed)) == []
+
+
 def test_no_drain_is_too_short_where_nobody_calls() -> None:
     changed = ["services.idle={replicas: 2, drain: 0s}", "events[0].service=idle"]
     assert advise(loads(BASE + ROLLED, overrides=changed)) == []
