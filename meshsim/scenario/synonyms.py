@@ -2,7 +2,7 @@
 
 Sources:
     Envoy's API v3 (RouteAction, RetryPolicy, CircuitBreakers, OutlierDetection, HTTPFault), Istio's
-    VirtualService and DestinationRule, Linkerd's annotations, gRPC's service config.
+    VirtualService and DestinationRule, Linkerd's annotations, gRPC's service config, Kubernetes' Deployment.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ SYNONYMS = {
     "consecutive_gateway_failure": "consecutive_gateway_errors consecutive_gateway_failures",
     "dataplane": "data_plane",
     "decay": "decay_time",
+    "drain": "pre_stop drain_duration drain_time termination_drain_duration termination_grace_period_seconds",
     "endpoints": "routes paths",
     "factor": "success_rate_stdev_factor",
     "failure_accrual": "circuit_breaking failure_accrual_consecutive",
@@ -66,18 +67,22 @@ SYNONYMS = {
     "repeat": "times count repetitions",
     "replicas": "instances pods",
     "requests": "success_rate_request_volume",
+    "restart": "rollout rollout_restart rolling_update rolling_restart",
     "retries": "retry retry_policy",
     "rtt": "default_rtt",
     "script": "calls steps dependencies",
     "selection": "selection_method",
     "split": "weights weighted_clusters traffic_split subsets",
+    "startup": "startup_time startup_probe readiness_probe initial_delay_seconds min_ready_seconds",
     "status": "http_status",
     "statuses": "retriable_status_codes retryable_status_codes status_codes",
     "success_rate": "success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor",
+    "surge": "max_surge",
     "think": "think_time",
     "time": "latency service_time processing_time response_time fixed_delay",
     "timeout": "request_timeout route_timeout deadline",
     "to": "target",
+    "unavailable": "max_unavailable",
     "users": "clients concurrency vus",
     "workers": "cpu cpus cores concurrency threads parallelism",
 }

@@ -44,6 +44,9 @@ def keys() -> set[str]:
         ("service", ", handshake: 2ms", "unknown key (write links.default.connect)"),
         ("service", ", versions: {v1: {script: [{call: b, endpoint: x}]}}", "(name it in the call, such as"),
         ("service", ", routes: {}", "unknown key (write endpoints)"),
+        ("service", ", preStop: 2s", "preStop: unknown key (write drain)"),
+        ("service", ", terminationGracePeriodSeconds: 30", "unknown key (write drain)"),
+        ("service", ", minReadySeconds: 2", "unknown key (write startup)"),
         (
             "service",
             ", idle_timeout: 2s",
