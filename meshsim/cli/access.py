@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from meshsim.cli import options
-from meshsim.cli.app import app, example, reporting_errors, show
+from meshsim.cli.app import app, example, give, is_stdout, reporting_errors, show
+from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
     from meshsim.measure.access import AccessReport
 
 To = Annotated[
-    Path | None, Option("-o", "--output", metavar="FILE", help="Write the proposed rules there, as YAML.")
+    Path | None,
+    Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Write the proposed rules there, as YAML; - prints them and nothing else.",
+    ),
 ]
 
 
@@ -37,15 +44,16 @@ def access(
     """
     with reporting_errors(as_json):
         from meshsim.lab import access as verb  # noqa: PLC0415 - slow to import
-        from meshsim.lab import files  # noqa: PLC0415
 
+        if as_json and is_stdout(output):
+            raise MeshsimError("--json and -o - both print to standard output; choose one")
         found = verb.access(scenario, overrides=overrides or ())
         rules = verb.as_yaml(found.proposal)
         if output is not None:
-            files.write(files.prepare(output.parent, "-o"), {output.name: rules.encode()})
+            give(rules, output)
     if as_json:
         print(json.dumps(found.as_dict(), indent=2))
-    else:
+    elif not is_stdout(output):
         _show(found, rules)
 
 

@@ -125,6 +125,23 @@ def show(text: str) -> None:
     print(printable(text))
 
 
+def is_stdout(output: Path | None) -> bool:
+    """Whether a verb's ``-o`` names standard output."""
+    return output in (Path("-"), Path("/dev/stdout"))
+
+
+def give(text: str, output: Path | None) -> None:
+    """Prints a file, or writes it where ``-o`` says."""
+    if output is None or is_stdout(output):
+        for line in text.splitlines():
+            show(line)
+        return
+    from meshsim.lab import files  # noqa: PLC0415 - slow to import
+
+    files.prepare_file(output, "-o")
+    files.write(output.parent, {output.name: text})
+
+
 @contextlib.contextmanager
 def reporting_errors(as_json: bool) -> Iterator[None]:
     """Reports what was wrong with the input, all at once, and exits with 2."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from meshsim.cli.app import app, example, reporting_errors, show
+from meshsim.cli.app import app, example, give, reporting_errors, show
 
 export = typer.Typer(
     no_args_is_help=True,
@@ -17,7 +17,8 @@ export = typer.Typer(
 app.add_typer(export, name="export")
 
 To = Annotated[
-    Path | None, Option("-o", "--output", metavar="FILE", help="Write it there, not to the screen.")
+    Path | None,
+    Option("-o", "--output", metavar="FILE", help="Write it there, not to the screen (- for stdout)."),
 ]
 Source = Annotated[
     str,
@@ -37,7 +38,7 @@ def scrape(source: Source, each_proxy: EachProxy = False, output: To = None) -> 
     with reporting_errors(as_json=False):
         from meshsim.lab.observe.scrape import configuration  # noqa: PLC0415 - slow to import
 
-        _give(configuration(source, each_proxy=each_proxy), output)
+        give(configuration(source, each_proxy=each_proxy), output)
 
 
 @export.command(epilog=example("meshsim export dashboard -o meshsim.json"))
@@ -50,7 +51,7 @@ def dashboard(output: To = None) -> None:
     with reporting_errors(as_json=False):
         from meshsim.lab.observe import dashboard as made  # noqa: PLC0415 - slow to import
 
-        _give(made.dashboard(), output)
+        give(made.dashboard(), output)
 
 
 @export.command(epilog=example("meshsim export trace out -o trace.png"))
@@ -73,16 +74,6 @@ def trace(
         target = run / "trace.png" if output is None else output
         (form,) = forms({"formats": [target.suffix.removeprefix(".")]}).formats
         picture = waterfall(run, trace_id)
-        files.write(files.prepare(target.parent, "-o"), {target.name: picture.file(form)})
+        files.prepare_file(target, "-o")
+        files.write(target.parent, {target.name: picture.file(form)})
         show(f"Written: {target}")
-
-
-def _give(text: str, output: Path | None) -> None:
-    """Prints a file, or writes it."""
-    if output is None:
-        for line in text.splitlines():
-            show(line)
-        return
-    from meshsim.lab import files  # noqa: PLC0415 - slow to import
-
-    files.write(files.prepare(output.parent, "-o"), {output.name: text})

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from errno import EISDIR
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -65,28 +66,36 @@ def prepare(folder: str | Path, option: str = "--out", *, scenarios: Iterable[st
     return path
 
 
+def prepare_file(file: Path, option: str) -> None:
+    """As `prepare`, for a file of any name; nothing is proved of a device or FIFO."""
+    if not _direct(file):
+        prepare(_resolved(file).parent, option)
+
+
 @orderly()
 def write(folder: Path, files: Mapping[str, Content | Stale]) -> list[Path]:
-    """Saves files by name, all or none: under temporary names first, put in place when every one is whole."""
-    contents = {name: content for name, content in files.items() if not isinstance(content, Stale)}
-    parts = {folder / name: folder / f".{name}.{os.getpid()}.part" for name in contents}
+    """Saves files by name, all or none: under temporary names first, put in place when every one is whole.
+
+    Symbolic links are followed and stay. What is there and no regular file, such as a device or FIFO, is
+    written into and stays as well; that can't be undone, and readers that leave early are no error.
+    """
+    contents = {folder / name: content for name, content in files.items() if not isinstance(content, Stale)}
+    places, parts = dict[Path, Path](), dict[Path, Path]()
     target = folder
     try:
-        for target, content in zip(parts, contents.values(), strict=True):
-            with open(
-                parts[target], "wb", opener=_owner_alone if isinstance(content, Secret) else None
-            ) as out:
-                if isinstance(content, Secret):
-                    out.write(content.data)
-                elif callable(content):
-                    content(out)
-                else:
-                    out.write(content.encode() if isinstance(content, str) else content)
+        for target, content in contents.items():
+            if _direct(target):
+                with contextlib.suppress(BrokenPipeError):
+                    _fill(target, content, _as_it_is)
+                continue
+            places[target] = _resolved(target)
+            parts[target] = places[target].with_name(f".{target.name}.{os.getpid()}.part")
+            _fill(parts[target], content, _owner_alone if isinstance(content, Secret) else None)
         for target in parts:
             if target.is_dir():
                 raise IsADirectoryError(EISDIR, "there is a folder of that name")
         for target, part in parts.items():
-            part.replace(target)
+            part.replace(places[target])
     except OSError as error:
         raise MeshsimError(f"can't write {target}: {reason(error)}; the results are not saved") from error
     finally:
@@ -94,12 +103,44 @@ def write(folder: Path, files: Mapping[str, Content | Stale]) -> list[Path]:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
     _remove({folder / name: content for name, content in files.items() if isinstance(content, Stale)})
-    return list(parts)
+    return list(contents)
+
+
+def _direct(target: Path) -> bool:
+    """Whether it is written into, not replaced: it is there, and neither a regular file nor a folder.
+
+    NOTE: what /dev/fd/1 stands for may have no name, so the file is asked for by the name that was given.
+    """
+    try:
+        folder = S_ISDIR(target.stat().st_mode)
+    except OSError:
+        return False
+    return not folder and not _resolved(target).is_file()
+
+
+def _resolved(target: Path) -> Path:
+    """Where symbolic links lead to, be something there or not."""
+    return Path(os.path.realpath(target))
+
+
+def _fill(path: Path, content: Content, opener: Callable[[str, int], int] | None) -> None:
+    with open(path, "wb", opener=opener) as out:
+        if isinstance(content, Secret):
+            out.write(content.data)
+        elif callable(content):
+            content(out)
+        else:
+            out.write(content.encode() if isinstance(content, str) else content)
 
 
 def _owner_alone(path: str, flags: int) -> int:
     """Opens a new file that others can't read, not even while it is written."""
     return os.open(path, flags | os.O_EXCL, 0o600)
+
+
+def _as_it_is(path: str, flags: int) -> int:
+    """Opens what is there, and makes nothing."""
+    return os.open(path, flags & ~(os.O_CREAT | os.O_TRUNC))
 
 
 def _remove(files: Mapping[Path, Stale]) -> None:

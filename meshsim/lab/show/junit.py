@@ -76,7 +76,7 @@ def prepare(file: str | Path | None) -> None:
         raise MeshsimError(f"{file} is a folder; name a file {example}")
     if _foreign(Path(file)):
         raise MeshsimError(f"{file} is there already and no report; name another file {example}")
-    files.prepare(Path(file).parent, OPTION)
+    files.prepare_file(Path(file), OPTION)
 
 
 def _foreign(path: Path) -> bool:

@@ -1,14 +1,20 @@
 import errno
 import json
+import os
+import stat
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 import meshsim as ms
+from meshsim.cli import app
 from meshsim.errors import MeshsimError
 from meshsim.lab import files
+from meshsim.lab.show import junit
 from meshsim.scenario.files import MOST_INLINE
 
 
@@ -57,6 +63,97 @@ def test_ctrl_c_while_writing_leaves_no_part(tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         files.write(tmp_path, {"one.txt": lambda out: out.write(b"new"), "two.txt": stop})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def fifo(tmp_path) -> tuple[Path, int]:
+    """A FIFO that is being read, so that nobody waits for anybody."""
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo", os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+
+
+@pytest.fixture
+def full(tmp_path) -> Path:
+    """A device that takes nothing: a copy for root, who could replace the machine's own."""
+    device, own = Path("/dev/full"), tmp_path / "full"
+    if not device.exists():
+        pytest.skip("there is no /dev/full")
+    if os.geteuid() == 0:
+        try:
+            os.mknod(own, stat.S_IFCHR | 0o600, device.stat().st_rdev)
+            own.open("wb").close()
+        except OSError as error:
+            pytest.skip(f"no devices can be made here: {error}")
+        device = own
+    return device
+
+
+def test_a_fifo_is_written_into_and_stays(tmp_path, fifo) -> None:
+    path, reader = fifo
+    junit.prepare(path)
+    assert files.write(tmp_path, {path.name: b"all of it", "b": "b"}) == [path, tmp_path / "b"]
+    assert os.read(reader, 100) == b"all of it"
+    os.close(reader)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["b", "fifo"]
+    assert path.is_fifo()
+
+
+def test_a_reader_may_leave(tmp_path, fifo) -> None:
+    path, reader = fifo
+
+    def left(out):
+        os.close(reader)
+        out.write(b"to nobody")
+
+    files.write(tmp_path, {path.name: left})
+    assert path.is_fifo()
+
+
+def test_a_full_device_is_an_error_and_stays(full) -> None:
+    shown = CliRunner().invoke(app, ["export", "dashboard", "-o", str(full)])
+    assert shown.exit_code == 2
+    assert f"can't write {full}: No space left on device" in shown.output
+    assert stat.S_ISCHR(full.stat().st_mode)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_followed_and_stays(tmp_path, there) -> None:
+    link, real = tmp_path / "link.json", tmp_path / "elsewhere" / "real.json"
+    link.symlink_to("elsewhere/real.json")
+    real.parent.mkdir()
+    if there:
+        real.write_text("old")
+    assert CliRunner().invoke(app, ["export", "dashboard", "-o", str(link)]).exit_code == 0
+    assert link.is_symlink()
+    assert json.loads(real.read_text())["title"]
+    assert [each.name for each in real.parent.iterdir()] == ["real.json"]
+
+
+def test_links_do_not_get_into_each_others_way(tmp_path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    files.write(tmp_path, {"a": "a", "b": "b"})
+    assert (tmp_path / "a").is_symlink()
+    assert (tmp_path / "b").read_text() == "b"
+
+
+def test_a_link_to_a_folder_is_refused(tmp_path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    with pytest.raises(MeshsimError, match="link: there is a folder of that name"):
+        files.write(tmp_path, {"link": "text"})
+
+
+def test_a_dash_is_standard_output(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text("duration: 1s\nservices: {a: {}}\nload: [{to: a, rate: 9/s}]\n")
+    run = partial(CliRunner().invoke, app)
+    assert "title" in json.loads(run(["export", "dashboard", "-o", "-"]).output)
+    run(["access", "s.yaml", "-o", "rules.yaml"])
+    assert run(["access", "s.yaml", "-o", "-"]).output == Path("rules.yaml").read_text()
+    both = run(["access", "s.yaml", "--json", "-o", "-"])
+    assert both.exit_code == 2
+    assert "choose one" in json.loads(both.stdout)["error"]
+    assert sorted(map(str, Path().iterdir())) == ["rules.yaml", "s.yaml"]
 
 
 def test_json_and_parquet_say_nothing_that_is_no_number(tmp_path) -> None:
