@@ -56,7 +56,9 @@ def halves(error: Exception) -> tuple[str, str]:
 
 
 class MeshsimError(Exception):
-    """Anything meshsim reports to its user: one clear message, exit code 2 on the command line."""
+    """Anything meshsim reports to its user: one clear message, and the exit code on the command line."""
+
+    code = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ def give(text: str, output: Path | None) -> None:
 
 @contextlib.contextmanager
 def reporting_errors(as_json: bool) -> Iterator[None]:
-    """Reports what was wrong with the input, all at once, and exits with 2."""
+    """Reports what was wrong with the input, all at once, and exits with 2, or what else the error says."""
     try:
         yield
     except MeshsimError as error:
@@ -154,7 +154,7 @@ def reporting_errors(as_json: bool) -> Iterator[None]:
             print(json.dumps({"error": str(error), "problems": listed}, indent=2))
         several = f"{len(problems)} problems\n" if len(problems) > 1 else ""
         say(f"{several}{error}".replace("\n", "\n  "))
-        raise typer.Exit(BAD) from None
+        raise typer.Exit(error.code) from None
     except KeyboardInterrupt:
         say("aborted; no results written")
         raise typer.Exit(INTERRUPTED) from None

@@ -14,9 +14,9 @@ from meshsim.cli.run import Out, present_run, run_code
 from meshsim.errors import MeshsimError
 
 if TYPE_CHECKING:
+    from meshsim.lab.live import Served
     from meshsim.lab.show.watch import Dashboard, Lines
     from meshsim.live.launch import LiveMesh
-    from meshsim.measure.traces import TraceExport
 
 Proxy = Annotated[str, Option(metavar="NAME", help="meshsim, or envoy for a real Envoy at every replica.")]
 Seed = Annotated[int | None, Option(help="Of all draws, instead of the scenario's.")]
@@ -115,13 +115,16 @@ def _refuse(**given: object) -> None:
         raise MeshsimError(f"with --no-load nothing is measured; leave out {', '.join(named)}")
 
 
-def _tell(sent: TraceExport | None, as_json: bool) -> int:
-    """Says what became of the spans of a mesh that only served; how the verb ends."""
-    if sent is not None and as_json:
-        print(json.dumps({"traces": sent.as_dict()}), flush=True)
+def _tell(served: Served, as_json: bool) -> int:
+    """Says what became of a mesh that only served, and of its spans; how the verb ends."""
+    sent = served.traces
+    message: dict[str, Any] = {} if sent is None else {"traces": sent.as_dict()}
+    message |= {"notes": served.notes} if served.notes else {}
+    if message and as_json:
+        print(json.dumps(message), flush=True)
     elif sent is not None:
         show(sent.outcome())
-    for words in [] if sent is None else sent.words():
+    for words in [*([] if sent is None else sent.words()), *served.notes]:
         say(words)
     return INTERRUPTED if sent is not None and sent.interrupted else 0
 

@@ -16,7 +16,7 @@ from meshsim.lab.jobs import memory
 from meshsim.lab.jobs.interrupt import Interrupt, interruptible, orderly
 from meshsim.lab.output import RunOutputOptions, output
 from meshsim.lab.run import Run, first_seed, provenance
-from meshsim.lab.show.sheets import count, share, time
+from meshsim.lab.show.sheets import often, share, time
 from meshsim.lab.traces import LiveTraces, traces_to, with_traces
 from meshsim.live import folders
 from meshsim.live.child import ROLES
@@ -54,6 +54,14 @@ class LiveRun(Run):
     """The result of a live run; `keys` of requests, in order of arrival, are those of the same simulation."""
 
     keys: Keys
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a mesh leaves that only served: what became of `traces`, if spans were sent; its troubles."""
+
+    traces: TraceExport | None
+    notes: list[str]
 
 
 @converted
@@ -134,11 +142,10 @@ def serve_live(
     progress: Progress | None = None,
     ready: Watch | None = None,
     watch: Watch | None = None,
-) -> TraceExport | None:
+) -> Served:
     """Runs a scenario's mesh without its load, for clients from outside, until Ctrl-C or SIGTERM.
 
     The arguments and errors are those of `run_live`; `ready` is called once, when the mesh serves.
-    Returns what became of the spans, if they were sent.
     """
     chosen = seeded(load(scenario, overrides), seed)
     traces = traces_to(otlp, chosen, proxy)
@@ -153,7 +160,7 @@ def serve_live(
                 if watch is not None:
                     watch(mesh)
         mesh.stop()  # so that access logs are whole
-    return traces.report()
+    return Served(traces.report(), troubles(mesh.troubles))
 
 
 def _begin(mesh: LiveMesh, traces: LiveTraces, ready: Watch | None) -> None:
@@ -185,18 +192,22 @@ def options_of(
     """How the mesh is run, its folder for access logs made.
 
     MeshsimError: there is no such proxy, the folder can't be used, the address is somebody else's, memory
-    does not bear so many processes, or a live mesh can't do what the scenario says of `mesh`; or what
-    `intercept` needs is not there.
+    does not bear so many processes, or a live mesh can't do what the scenario says of `mesh`, or Envoys
+    something else in it; or what they or `intercept` need is not there.
     """
     if proxy not in PROXIES:
         raise MeshsimError(f"no proxy {proxy!r}; choose {' or '.join(PROXIES)}")
     refuse_unknown(scenario)
+    receiver = None if traces is None else traces.receiver
+    if proxy == "envoy":
+        from meshsim.live.envoy.mesh import refuse_unable  # noqa: PLC0415 - an extra
+
+        refuse_unable(scenario, receiver)
     memory.check_live(scenario, proxy)
     log = None if access_log is None else files.prepare(access_log, option="--access-log")
     if intercept:
         refuse_interception(scenario, proxy)
     sink = None if traces is None else traces.sink
-    receiver = None if traces is None else traces.receiver
     return Options(proxy, load, load, log, own_address(host), roles or ROLES, intercept, sink, receiver)
 
 
@@ -253,14 +264,14 @@ def words(found: LiveConditions, mean: float | None) -> list[str]:
         said.append(
             f"The machine was busy for {share(machine.busy)} of the time; some of the latency is its own."
         )
-    return [*said, *troubles(found)]
+    return [*said, *troubles(found.troubles)]
 
 
-def troubles(found: LiveConditions) -> list[str]:
-    """What went wrong in processes, in words."""
+def troubles(found: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What went wrong in processes and how often, by their names, in words."""
     return [
-        f"Not the scenario's doing, in {process}, {count(times)} times: {what}."
-        for process, each in found.troubles.items()
+        f"Not the scenario's doing, in {process}, {often(times)}: {what}."
+        for process, each in found.items()
         for what, times in each.items()
     ]
 

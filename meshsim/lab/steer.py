@@ -19,13 +19,19 @@ from meshsim.measure.result import LEFT_OUT, Result
 from meshsim.scenario.document import parse_value
 from meshsim.scenario.overrides import plain
 
-MARGIN = 5.0
+MARGIN = 2.0
 """How much longer than an order may take its answer is waited for, s."""
 AGAIN = 0.1
 """Until a control plane that was not there is asked again, s."""
 TIMEOUT = 10.0
 PAGE = re.compile(r"http://(?:127\.0\.0\.1|localhost):([0-9]+)(?:/.*)?", re.ASCII)
 """Of a control plane, as somebody may have it from a browser."""
+
+
+class UnansweredError(MeshsimError):
+    """An order was sent, and nobody has said what became of it: it may still be applied."""
+
+    code = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ def set_live(
         timeout: how long it may take until every proxy has answered, s.
 
     Raises:
+        UnansweredError: the control plane has heard of it, but does not answer: it may still be applied.
         MeshsimError: there is no such mesh; the keys can't be set, or not so, and nothing has changed.
     """
     pairs: Mapping[str, object] = settings if isinstance(settings, Mapping) else _pairs(settings)
@@ -135,17 +142,22 @@ def _order(mesh: Mesh, page: str, order: Message, timeout: float) -> Steered:
     """Asks the control plane, again if it dies meanwhile: what is asked for twice is the same."""
     if not 0 < timeout <= TIMEOUT_MOST:
         raise MeshsimError(f"timeout: {timeout:g} is not from 0 to {TIMEOUT_MOST:g} s; wait again if need be")
-    deadline = time.monotonic() + timeout
+    deadline, sent = time.monotonic() + timeout, False
     while True:
         left = deadline - time.monotonic()
         try:
-            status, answer = _ask(mesh, page, {**order, "timeout": max(left, AGAIN)}, max(left, 0.0) + MARGIN)
+            with closing(_connected(mesh, max(left, 0.0) + MARGIN)) as line:
+                sent = True
+                status, answer = _ask(line, mesh, page, {**order, "timeout": max(left, AGAIN)})
             break
         except (OSError, http.client.HTTPException) as error:
             if mesh not in running():
                 raise MeshsimError(f"the mesh whose control plane was at {mesh.url} has ended") from None
-            if left <= 0.0:
+            if time.monotonic() >= deadline:
                 why = f"the control plane at {mesh.url} does not answer: {error or type(error).__name__}"
+                if sent:
+                    later = f"what was asked for may still be applied: look at {mesh.url}/status"
+                    raise UnansweredError(f"{why}; {later}") from None
                 raise MeshsimError(why) from None
             time.sleep(AGAIN)
     if "error" in answer:
@@ -156,13 +168,18 @@ def _order(mesh: Mesh, page: str, order: Message, timeout: float) -> Steered:
     return Steered(answer["version"], answer["proxies"], answer["missing"], *more)
 
 
-def _ask(mesh: Mesh, page: str, order: Message, patience: float) -> tuple[int, Message]:
+def _connected(mesh: Mesh, patience: float) -> http.client.HTTPConnection:
     where = urlsplit(mesh.url)
-    with closing(http.client.HTTPConnection(where.hostname or "", where.port, timeout=patience)) as line:
-        headers = {"authorization": f"Bearer {mesh.token}", "content-type": "application/json"}
-        line.request("POST", page, json.dumps(order), headers)
-        response = line.getresponse()
-        data = response.read()
+    line = http.client.HTTPConnection(where.hostname or "", where.port, timeout=patience)
+    line.connect()
+    return line
+
+
+def _ask(line: http.client.HTTPConnection, mesh: Mesh, page: str, order: Message) -> tuple[int, Message]:
+    headers = {"authorization": f"Bearer {mesh.token}", "content-type": "application/json"}
+    line.request("POST", page, json.dumps(order), headers)
+    response = line.getresponse()
+    data = response.read()
     try:
         answer = json.loads(data)
     except ValueError:

@@ -18,7 +18,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from meshsim.cli.live import _tell
+from meshsim.lab.live import Served
 from meshsim.lab.run import run
+from meshsim.measure.traces import TraceExport
 from tests.live.processes import gone, listening, until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -121,6 +124,20 @@ def test_without_load_it_serves_until_ctrl_c(scenario: Path, start: Start, tmp_p
     assert line["response_code"] == 200
     assert not left(tmp_path)
     assert not listening() & sockets
+
+
+@pytest.mark.parametrize("sent", [None, TraceExport("http://x", 0.0, 3, 0, 0, 0, {}, interrupted=False)])
+def test_troubles_of_a_mesh_that_only_served_are_told(sent: TraceExport | None, capsys: Any) -> None:
+    served = Served(sent, ["Not the scenario's doing, in the Envoy of a/0, once: it was late."])
+    assert _tell(served, as_json=True) == 0
+    printed, complaints = capsys.readouterr()
+    assert complaints == f"meshsim: {served.notes[0]}\n"
+    traces = {} if sent is None else {"traces": sent.as_dict()}
+    assert json.loads(printed) == {**traces, "notes": served.notes}
+    assert _tell(served, as_json=False) == 0
+    printed, complaints = capsys.readouterr()
+    assert complaints == f"meshsim: {served.notes[0]}\n"
+    assert printed == ("" if sent is None else "Sent 3 spans to http://x\n")
 
 
 def test_ctrl_c_keeps_what_was_measured(start: Start, tmp_path: Path) -> None:

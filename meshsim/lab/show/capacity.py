@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from meshsim.lab.show import sheets
-from meshsim.lab.show.sheets import NOTHING, Rows, Sheet
+from meshsim.lab.show.sheets import NOTHING, Rows, Sheet, often
 from meshsim.measure import capacity as results
 from meshsim.measure.intervals import interval
 from meshsim.measure.latency import VERY_LATE
@@ -222,7 +222,7 @@ def map_notes(part: results.RecoveryMap) -> list[str]:
     """How to read the map."""
     run = [cell for cell in part.cells if cell.replications]
     count = run[0].replications if run else 0
-    lines = [f"{len(run)} cells were run, {count} times each with and without the trigger."]
+    lines = [f"{len(run)} cells were run, {often(count)} each with and without the trigger."]
     if len(run) < len(part.cells):
         lines.append("Those in brackets follow from their neighbours: more load is harder to recover from.")
     if any(cell.hopeless for cell in run):

@@ -48,6 +48,11 @@ def plural(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
+def often(number: int) -> str:
+    """``1`` -> ``once``, ``3`` -> ``3 times``."""
+    return "once" if number == 1 else f"{number:,} times"
+
+
 def number(value: float | None) -> str:
     """Three or four digits: ``80.036`` -> ``80.04``."""
     return NOTHING if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -36,7 +36,7 @@ def on_this_machine(scenario: Scenario, *, proxy: str, progress: Progress | None
     run = run_live(scenario, proxy=proxy, watch=watch)
     found = run.numbers.live
     assert found is not None
-    machine, said = found.machine, troubles(found)
+    machine, said = found.machine, troubles(found.troubles)
     seen = Evidence(
         load_lag=found.lag,
         service_lag=found.timer_lag,

@@ -225,7 +225,8 @@ class ControlProcess:
         """What is to be known of it; nothing where all is well."""
         if self.silent:
             return "the control plane does not answer"
-        return f"the control plane has ended, and was replaced: {self.deaths} times" if self.deaths else ""
+        times = "once" if self.deaths == 1 else f"{self.deaths:,} times"
+        return f"the control plane has ended, and was replaced: {times}" if self.deaths else ""
 
     # ---- for others ---------------------------------------------------------------------------------
 

